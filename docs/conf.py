@@ -1,0 +1,25 @@
+"""Sphinx: the pages as HTML, and those of man/ as manual pages. Built by scripts/docs."""
+
+import tomllib
+from pathlib import Path
+
+with open(Path(__file__).parent.parent / "pyproject.toml", "rb") as file:
+    release = tomllib.load(file)["project"]["version"]
+
+project = "minilxc"
+author = "the minilxc authors"
+extensions = ["myst_parser"]
+myst_enable_extensions = ["deflist"]
+myst_heading_anchors = 3
+exclude_patterns = ["_build"]
+html_theme = "alabaster"
+smartquotes = False  # "--option" stays as it is typed
+
+man_make_section_directory = True
+man_pages = [
+    ("man/minilxc", "minilxc", "run LXC containers, with the seccomp policy loaded last", "", 1),
+    ("man/minilxc-start", "minilxc-start", "run a container", "", 1),
+    ("man/minilxc-execute", "minilxc-execute", "run one program in a container", "", 1),
+    ("man/minilxc-checkconfig", "minilxc-checkconfig", "check a container's config", "", 1),
+    ("man/minilxc-seccomp", "minilxc-seccomp", "work on seccomp policies without a container", "", 1),
+]

@@ -1,0 +1,1 @@
+"""minilxc: an LXC-like container launcher whose seccomp stage is first class."""

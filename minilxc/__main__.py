@@ -1,0 +1,5 @@
+"""python3 -m minilxc."""
+
+from minilxc.cli import main
+
+main()

@@ -1,0 +1,96 @@
+"""The command line: options in, a call of the layers below, output and exit status out."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from minilxc.errors import MinilxcError, UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import NoReturn
+
+VERSION = "0.1.0"
+
+# Command: (module of this package, summary). Only the chosen module is imported.
+COMMANDS = {
+    "start": ("start", "start a container"),
+    "execute": ("start", "run a command in a container"),
+    "checkconfig": ("checkconfig", "check a config and its policy without starting"),
+    "seccomp": ("seccomp", "work with seccomp policies"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+    """Run one command and end the process with its exit status. The only place that prints an error.
+
+    Leaves by os._exit: taking the interpreter apart costs milliseconds and frees nothing of use.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        status = run(words)
+    except MinilxcError as error:
+        status = error.status if not isinstance(error, UsageError) else 2
+        _tell(f"minilxc: {error}")
+    except KeyboardInterrupt:
+        status = 130
+    except BrokenPipeError:
+        status = 141
+    except Exception as error:
+        status = 1
+        _tell(f"minilxc: a bug: {type(error).__name__}: {error} ({_write_traceback()})")
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        _tell(f"minilxc: standard output: {error.strerror}")
+        status = status or 1
+    os._exit(status)
+
+
+def run(words: list[str]) -> int:
+    """Run the command that `words` name; its exit status."""
+    command = words[0] if words else "--help"
+    if command in ("--help", "-h", "help"):
+        print(overview())
+        return 0 if words else 2
+    if command == "--version":
+        print(VERSION)
+        return 0
+    if command not in COMMANDS:
+        from difflib import get_close_matches
+
+        close = get_close_matches(command, COMMANDS, 1)
+        hint = f"did you mean '{close[0]}'?" if close else f"there are {', '.join(COMMANDS)}"
+        raise UsageError(f"unknown command '{command}'", hint=hint)
+    module = __import__(f"minilxc.cli.{COMMANDS[command][0]}", fromlist=["run"])
+    status: int = module.run(command, words[1:])
+    return status
+
+
+def overview() -> str:
+    """What `minilxc --help` prints."""
+    rows = "\n".join(f"  {name:12} {summary}" for name, (_, summary) in COMMANDS.items())
+    return f"usage: minilxc COMMAND [OPTION]... [ARG]...\n\n{rows}\n\nminilxc COMMAND --help tells more."
+
+
+def _tell(line: str) -> None:
+    try:
+        os.write(2, line.encode(errors="backslashreplace") + b"\n")
+    except OSError:
+        pass
+
+
+def _write_traceback() -> str:
+    """Keep the traceback of a bug in a file; where it is, in words."""
+    import tempfile
+    import traceback
+
+    try:
+        descriptor, path = tempfile.mkstemp(prefix="minilxc-bug-", suffix=".txt")
+        with open(descriptor, "w") as file:
+            traceback.print_exc(file=file)
+    except OSError:
+        return "the traceback could not be written"
+    return f"the traceback is in {path}"

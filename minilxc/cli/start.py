@@ -1,0 +1,121 @@
+"""minilxc start, minilxc execute: start a container and stay with it."""
+
+from __future__ import annotations
+
+import os
+
+from minilxc.cli import options
+from minilxc.errors import ConfigError, MinilxcError, UsageError
+from minilxc.log import ERROR, NAMES, NOTICE, WARN, Log
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from minilxc.config.parse import Config
+    from minilxc.launch.plan import Plan
+    from minilxc.seccomp.prepare import Prepared
+
+_SHARED = (options.NAME, options.FILE, options.PATH, options.DEFINE, options.DRY_RUN)
+COMMANDS = {
+    "start": options.Command(
+        "start", "start a container", (*_SHARED, options.FOREGROUND, options.DAEMON), runs=True
+    ),
+    "execute": options.Command("execute", "run a command in a container", _SHARED, runs=True),
+}
+
+
+def run(name: str, words: Sequence[str]) -> int:
+    """Run the command; its exit status is that of the container's first process, or 128 + signal."""
+    command = COMMANDS[name]
+    given = options.read(command, words)
+    for option, text in ((options.HELP, command.help), (options.USAGE, command.usage)):
+        if option in given:
+            print(text())
+            return 0
+    if options.VERSION in given:
+        from minilxc.cli import VERSION
+
+        print(VERSION)
+        return 0
+    log = Log()
+    try:
+        return _start(name, given)
+    except MinilxcError as error:
+        log = _open_log(given, None, quiet=True)
+        log.write(ERROR, "start", str(error))
+        if options.QUIET in given:
+            return error.status if not isinstance(error, UsageError) else 2
+        raise
+
+
+def _start(command: str, given: options.Given) -> int:
+    from minilxc.launch import plan as planning
+
+    name = given.get(options.NAME)
+    if name is None:
+        raise UsageError("the container has no name (-n NAME)", hint=COMMANDS[command].usage())
+    planning.check_name(name)
+    if command == "start" and options.FOREGROUND not in given and options.DRY_RUN not in given:
+        raise UsageError("a start in the background is not supported yet", hint="use -F")
+    lxcpath = given.get(options.PATH) or planning.DEFAULT_PATH
+    config = read_config(given, lxcpath, name)
+    log = _open_log(given, config)
+    for level, where, text in config.notes:
+        log.write(level, "config", f"{where}: {text}")
+    plan = make_plan(config, name, lxcpath, given.words, command == "execute", log)
+    if options.DRY_RUN in given:
+        for subject, text in plan.lines():
+            print(f"{subject:12} {text}")
+        return 0
+    from minilxc.monitor import foreground
+
+    return foreground.run(plan, log)
+
+
+def read_config(given: options.Given, lxcpath: str, name: str) -> Config:
+    """The container's config: -f FILE, or PATH/NAME/config; with -s on top. Raises ConfigError."""
+    from minilxc.config.parse import Config
+
+    path = given.get(options.FILE)
+    if path is None:
+        path = f"{lxcpath}/{name}/config"
+        if not os.path.exists(path):
+            raise ConfigError("no config", name, f"-f FILE, or {path}")
+    return Config.read(path, given.all(options.DEFINE))
+
+
+def make_plan(config: Config, name: str, lxcpath: str, words: list[str], with_init: bool, log: Log) -> Plan:
+    """The plan of a start, with its policy compiled or taken from the cache."""
+    from minilxc.launch import plan as planning
+
+    def prepare(path: str, where: str) -> Prepared:
+        from minilxc.launch.lock import open_state_directory
+        from minilxc.seccomp.prepare import prepare
+
+        cache = f"{open_state_directory()}/seccomp"
+        return prepare(path, machine=None, cache_dir=cache, debug=lambda text: log.write(1, "seccomp", text))
+
+    return planning.make(config, name, lxcpath, words, with_init=with_init, prepare=prepare, debug=log.write)
+
+
+def _open_log(given: options.Given, config: Config | None, *, quiet: bool = False) -> Log:
+    """The log that the options, or else the config, ask for."""
+    word = given.get(options.PRIORITY)
+    level = config.get("lxc.log.level") if config else None
+    if word is not None:
+        if word.upper() in NAMES:
+            level = NAMES.index(word.upper())
+        elif word.isdecimal() and int(word) < len(NAMES):
+            level = int(word)
+        elif not quiet:
+            raise UsageError(f"unknown log level '{word}'", hint=", ".join(NAMES))
+    path = given.get(options.LOGFILE) or (config.get("lxc.log.file") if config else None)
+    if path is None:
+        return Log()
+    try:
+        return Log.to_file(given.get(options.NAME) or "", path, ERROR if level is None else level)
+    except OSError as error:
+        if quiet:
+            return Log()
+        raise MinilxcError(f"{path}: {error.strerror}", hint="-o FILE or lxc.log.file") from None

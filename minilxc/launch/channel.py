@@ -1,0 +1,125 @@
+"""What parent and child say to each other during a start, and the page that they share.
+
+The channel is a pair of sequenced-packet sockets: one packet is one message, so nothing is ever
+half read, and its end says that the last holder is gone or has become another program
+(close-on-exec). The page carries what can be told when no system call is allowed any more.
+"""
+
+from __future__ import annotations
+
+import _socket
+import ctypes
+import os
+import sys
+
+from minilxc.linux.process import shared_page
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import NoReturn
+
+GO = b"G"  # parent: go on
+LIMITS = b"L"  # child: set my resource limits
+TERMINALS = b"T"  # child: the masters of the pseudo terminals, as descriptors
+FAILED = b"E"  # child: a step failed
+
+_LIMIT = 4096  # bytes of a message, below any socket's buffer: sending never blocks half-way
+_SOL_SOCKET, _SCM_RIGHTS = _socket.SOL_SOCKET, _socket.SCM_RIGHTS
+
+
+class Channel:
+    """One end of the conversation."""
+
+    __slots__ = ("_socket",)
+
+    def __init__(self, end: _socket.socket) -> None:
+        self._socket = end
+
+    def fileno(self) -> int:
+        """The descriptor of this end."""
+        return self._socket.fileno()
+
+    def close(self) -> None:
+        """Hang up."""
+        self._socket.close()
+
+    def send(self, kind: bytes, text: str = "", descriptors: Sequence[int] = ()) -> None:
+        """Send one message. Raises OSError (BrokenPipeError: nobody is there any more)."""
+        data = kind + text.encode(errors="surrogateescape")[: _LIMIT - 1]
+        ancillary = []
+        if descriptors:
+            ancillary = [(_SOL_SOCKET, _SCM_RIGHTS, b"".join(fd.to_bytes(4, sys.byteorder) for fd in descriptors))]
+        self._socket.sendmsg([data], ancillary, _socket.MSG_NOSIGNAL)
+
+    def receive(self) -> tuple[bytes, str, tuple[int, ...]]:
+        """Wait for a message: (kind, text, descriptors). The kind is b"" when nobody is there any more."""
+        try:
+            data, ancillary, _, _ = self._socket.recvmsg(_LIMIT, _socket.CMSG_SPACE(256 * 4), _socket.MSG_CMSG_CLOEXEC)
+        except ConnectionResetError:
+            return b"", "", ()
+        descriptors: tuple[int, ...] = ()
+        for level, kind, raw in ancillary:
+            if (level, kind) == (_SOL_SOCKET, _SCM_RIGHTS):
+                descriptors += tuple(int.from_bytes(raw[i : i + 4], sys.byteorder) for i in range(0, len(raw) - 3, 4))
+        return data[:1], data[1:].decode(errors="surrogateescape"), descriptors
+
+    def wait_to_go_on(self) -> None:
+        """Child: wait until the parent says GO; without a parent there is nothing to start for."""
+        if self.receive()[0] != GO:
+            os._exit(1)
+
+
+def fail(channel: Channel, step: str, error: BaseException) -> NoReturn:
+    """Child: tell the parent which step failed and why, and end. A failure is a value: errno and texts."""
+    if isinstance(error, OSError) and error.strerror:
+        parts = (step, str(error.errno or 0), str(error.filename or ""), error.strerror)
+    else:
+        parts = (step, "0", type(error).__name__, str(error))
+    text = "\0".join(parts)
+    try:
+        channel.send(FAILED, text)
+    finally:
+        os._exit(1)
+
+
+def pair() -> tuple[Channel, Channel]:
+    """The parent's and the child's end."""
+    first, second = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+    return Channel(first), Channel(second)
+
+
+class Page:
+    """A page of memory that parent and child share: which step runs, and what became of execve."""
+
+    __slots__ = ("_cells",)
+
+    def __init__(self) -> None:
+        self._cells = (ctypes.c_int32 * 3).from_address(shared_page())
+
+    @property
+    def step(self) -> int:
+        """The index of the step that the child began last; -1 for the last of all, the execve."""
+        return self._cells[0]
+
+    @step.setter
+    def step(self, index: int) -> None:
+        self._cells[0] = index
+
+    @property
+    def execve_errno(self) -> int:
+        """Why execve failed; 0 when it did not."""
+        return self._cells[1]
+
+    @execve_errno.setter
+    def execve_errno(self, number: int) -> None:
+        self._cells[1] = number
+
+    @property
+    def init_errno(self) -> int:
+        """Why the init of `execute` could not load its own filter; 0 when it could."""
+        return self._cells[2]
+
+    @init_errno.setter
+    def init_errno(self, number: int) -> None:
+        self._cells[2] = number

@@ -1,0 +1,197 @@
+"""The child's part of a start: one list of named steps, from its first instruction to execve.
+
+The order is a promise to policies, hooks and images, and each place has its reason, kept beside the
+step. The child decides nothing and imports nothing: what it does was settled in the plan, and the
+modules were loaded before it existed, so nothing is ever read from the container's files.
+"""
+
+from __future__ import annotations
+
+import _signal
+import gc
+import os
+
+from minilxc.launch import credentials, devices, init, mounts, namespaces, program, rootfs
+from minilxc.launch.channel import LIMITS, fail
+from minilxc.linux import process
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import NoReturn
+
+    from minilxc.launch.channel import Channel, Page
+    from minilxc.launch.plan import Plan
+    from minilxc.seccomp.loader import Load
+
+
+class Inside:
+    """What the child holds while it sets itself up: descriptors and the finished path, no decisions."""
+
+    __slots__ = ("channel", "console", "page", "path", "root")
+
+    def __init__(self, channel: Channel, page: Page) -> None:
+        self.channel = channel
+        self.page = page
+        self.root = -1
+        self.console: int | None = None
+        self.path = ""
+
+
+class Step:
+    """One step: its name, which is what an error names, and what it does."""
+
+    __slots__ = ("act", "name")
+
+    def __init__(self, name: str, act: Callable[[Inside], None]) -> None:
+        self.name = name
+        self.act = act
+
+
+def steps(plan: Plan) -> tuple[Step, ...]:
+    """The steps that lead to the payload, in the order in which they run."""
+    # A parent that dies from here on takes the child with it, whatever step it has reached.
+    yielded = [Step("death signal", lambda inside: credentials.set_death_signal(_signal.SIGKILL))]
+    # Nothing below may run as the overflow id: the parent writes the id maps, then says go.
+    yielded += [Step("id maps", lambda inside: namespaces.enter_idmap(plan.idmap, inside.channel))]
+    # A session of its own, before a terminal is there to become its controlling one.
+    yielded += [Step("session", lambda inside: _new_session())]
+    # Join and unshare before the first mount: a mount belongs to the namespaces of who makes it.
+    yielded += [Step("namespaces", lambda inside: namespaces.complete(plan.namespaces))]
+    if plan.own_mounts:
+        # Slave before the first mount, or it would show up on the host.
+        yielded += [Step("mount propagation", lambda inside: namespaces.isolate_mounts())]
+    yielded += [Step("rootfs", lambda inside: _attach(plan, inside))]
+    if plan.hostname is not None:
+        hostname = plan.hostname
+        yielded += [Step("host name", lambda inside: process.sethostname(hostname))]
+    if plan.keyring:
+        yielded += [Step("keyring", lambda inside: process.join_session_keyring())]
+    if plan.loopback:
+        yielded += [Step("network", lambda inside: namespaces.set_loopback_up())]
+    # Before entries, which may lie below them.
+    yielded += [Step("system mounts", lambda inside: mounts.perform(plan.system_mounts, inside.root))]
+    # Before pivot_root: their sources are the host's.
+    yielded += [Step("mounts", lambda inside: mounts.perform(plan.mounts, inside.root))]
+    if plan.autodev:
+        # After the entries, so that one of them may bring a device of its own.
+        yielded += [Step("devices", lambda inside: devices.populate(plan.mapped, inside.root))]
+    if plan.terminal is not None:
+        yielded += [Step("terminal", lambda inside: _terminal(plan, inside))]
+    if plan.sysctls:
+        # Through the host's /proc, which is whole: the container's /proc/sys may be read-only.
+        yielded += [Step("sysctl", lambda inside: namespaces.write_sysctls(plan.sysctls))]
+    yielded += [Step("pivot root", lambda inside: rootfs.enter(plan.rootfs, inside.root))]
+    if plan.autodev:
+        yielded += [Step("boot id", lambda inside: devices.boot_id())]
+    if plan.personality is not None:
+        persona = plan.personality
+        yielded += [Step("personality", lambda inside: process.personality(persona))]
+    if plan.limits:
+        # After all that the set-up itself opens and writes; by the parent, who may raise them.
+        yielded += [Step("limits", lambda inside: _ask_for_limits(inside))]
+    return tuple(yielded)
+
+
+def last_steps(plan: Plan) -> tuple[Step, ...]:
+    """The way of every program that is started inside: credentials, descriptors; then filter and execve."""
+    steps = (
+        Step("working directory", lambda inside: os.chdir(plan.program.directory)),
+        Step("capabilities", lambda inside: credentials.limit_capabilities(plan.credentials)),
+        Step("credentials", lambda inside: credentials.become(plan.credentials)),
+        # A change of user has cleared it; this is the payload's own.
+        Step("death signal", lambda inside: credentials.set_death_signal(plan.death_signal)),
+        # As the payload's user: who may not execute it is told so while a message can still be sent.
+        Step("program", lambda inside: _find(plan, inside)),
+        Step("descriptors", lambda inside: program.close_descriptors(inside.channel)),
+    )
+    if plan.with_init:
+        # Last: the rest runs beside what init does for its own confinement.
+        steps += (Step("init", lambda inside: init.wait_until_confined()),)
+    # The mask last: what the caller sends meanwhile waits for the payload.
+    return (*steps, Step("signals", lambda inside: _reset_signals()))
+
+
+def run(plan: Plan, inside: Inside, filter: Load | None, init_filter: Load | None) -> NoReturn:
+    """Go through the steps and become the payload, or, for execute, its init. Never returns."""
+    gc.disable()
+    try:
+        setup = steps(plan)
+        _go_through(setup, inside)
+        if plan.with_init:
+            payload = init.fork_payload()
+            if payload:
+                init.run(plan, inside, payload, init_filter)
+        _become_payload(plan, inside, len(setup), filter)
+    except BaseException as error:
+        fail(inside.channel, "bug", error)
+
+
+def _become_payload(plan: Plan, inside: Inside, first: int, filter: Load | None) -> NoReturn:
+    """The last steps, then the filter and execve. `first` is the number that the first of them gets."""
+    _go_through(last_steps(plan), inside, first)
+    inside.page.step = EXECVE
+    try:
+        program.execute(inside.path, plan.program, filter, inside.page)
+    except OSError as error:
+        fail(inside.channel, "seccomp", error)
+    os._exit(127)
+
+
+EXECVE = -1  # the step of the page while the filter is loaded and the program is executed
+
+
+def step_names(plan: Plan) -> tuple[str, ...]:
+    """The names of all steps by the numbers that the shared page shows."""
+    return tuple(step.name for step in steps(plan) + last_steps(plan))
+
+
+def _go_through(todo: tuple[Step, ...], inside: Inside, first: int = 0) -> None:
+    for number, step in enumerate(todo, first):
+        inside.page.step = number
+        try:
+            step.act(inside)
+        except OSError as error:
+            fail(inside.channel, step.name, error)
+
+
+def _new_session() -> None:
+    os.setsid()
+    os.umask(0)  # modes below are meant as written; the payload gets the caller's back
+
+
+def _attach(plan: Plan, inside: Inside) -> None:
+    inside.root = rootfs.attach(plan.rootfs)
+
+
+def _terminal(plan: Plan, inside: Inside) -> None:
+    from minilxc.launch import terminal
+
+    assert plan.terminal is not None
+    inside.console = terminal.make(plan.terminal, inside.root, inside.channel)
+
+
+def _ask_for_limits(inside: Inside) -> None:
+    inside.channel.send(LIMITS)
+    inside.channel.wait_to_go_on()
+
+
+def _find(plan: Plan, inside: Inside) -> None:
+    os.umask(plan.umask)
+    if inside.console is not None:
+        from minilxc.launch import terminal
+
+        assert plan.terminal is not None
+        terminal.take_stdio(plan.terminal, inside.console)
+    inside.path = program.find(plan.program)
+
+
+def _reset_signals() -> None:
+    """Default actions and an empty mask, whatever the caller or the interpreter ignored. execve(2) keeps both."""
+    for number in range(1, _signal.NSIG):
+        if _signal.getsignal(number) == _signal.SIG_IGN:
+            try:
+                _signal.signal(number, _signal.SIG_DFL)
+            except (OSError, ValueError):
+                pass  # the two that libc keeps for itself
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, ())

@@ -1,0 +1,200 @@
+"""The parent's part of a start: lock, child, id maps, go; then listen until the child is the payload."""
+
+from __future__ import annotations
+
+import _signal
+import os
+
+from minilxc.errors import StartError
+from minilxc.launch import channel, child, lock, namespaces
+from minilxc.linux import process
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from minilxc.launch.plan import Plan
+    from minilxc.log import Log
+
+_STATUS_NOT_FOUND, _STATUS_NOT_EXECUTABLE = 127, 126  # as shells, env(1) and chroot(1) have it
+_ENOENT = 2
+
+
+class ExecError(StartError):
+    """The container is all set up, but its program cannot be executed."""
+
+
+class Started:
+    """A container whose payload runs: its process 1 and the masters of its pseudo terminals."""
+
+    __slots__ = ("console", "lock", "pid", "pidfd", "ttys")
+
+    def __init__(self, pid: int, pidfd: int, held: int, console: int | None, ttys: tuple[int, ...]) -> None:
+        self.pid = pid
+        self.pidfd = pidfd
+        self.lock = held
+        self.console = console
+        self.ttys = ttys
+
+
+class _Outside:
+    """What the parent holds during a start."""
+
+    __slots__ = ("held", "ours", "page", "pid", "pidfd", "theirs")
+
+    def __init__(self) -> None:
+        self.ours, self.theirs = channel.pair()
+        self.page = channel.Page()
+        self.held = self.pid = self.pidfd = -1
+
+
+class Step:
+    """One step of the parent."""
+
+    __slots__ = ("act", "name")
+
+    def __init__(self, name: str, act: Callable[[_Outside], None]) -> None:
+        self.name = name
+        self.act = act
+
+
+def steps(plan: Plan) -> tuple[Step, ...]:
+    """The parent's steps, in the order in which they run."""
+    yielded = [Step("lock", lambda outside: _lock(plan, outside))]
+    # All namespaces at birth: the child never is a process of the host that could be mistaken for one.
+    yielded += [Step("clone", lambda outside: _clone(plan, outside))]
+    if plan.idmap is not None:
+        maps = plan.idmap
+        yielded += [Step("id maps", lambda outside: namespaces.write_maps(maps, outside.pid))]
+    if plan.proc_files:
+        yielded += [Step("proc", lambda outside: namespaces.write_proc(plan.proc_files, outside.pid))]
+    yielded += [Step("go", lambda outside: outside.ours.send(channel.GO))]
+    return tuple(yielded)
+
+
+def start(plan: Plan, log: Log) -> Started:
+    """Start the container. On return its payload runs; on StartError nothing of it is left.
+
+    All signals are blocked afterwards: who waits for the container reads them (sigwait, signalfd).
+    """
+    for subject, text in plan.lines():
+        log.write(1, subject, text)
+    outside = _Outside()
+    _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals())
+    try:
+        for step in steps(plan):
+            try:
+                step.act(outside)
+            except OSError as error:
+                raise _step_error(plan, step.name, error.errno or 0, error.filename, error.strerror) from None
+        outside.theirs.close()
+        console, ttys = _listen(plan, outside)
+    except BaseException:
+        _undo(outside)
+        raise
+    log.write(2, "start", f"process 1 is {outside.pid}")
+    return Started(outside.pid, outside.pidfd, outside.held, console, ttys)
+
+
+def _undo(outside: _Outside) -> None:
+    """End the child, whose end takes all of its namespaces and mounts along; let go of the name."""
+    if outside.pid > 0:
+        try:
+            process.pidfd_send_signal(outside.pidfd, _signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        try:
+            os.waitpid(outside.pid, 0)
+        except ChildProcessError:
+            pass
+        os.close(outside.pidfd)
+    outside.ours.close()
+    outside.theirs.close()
+    if outside.held >= 0:
+        os.close(outside.held)
+
+
+def _lock(plan: Plan, outside: _Outside) -> None:
+    outside.held = lock.take(plan.lxcpath, plan.name)
+
+
+def _clone(plan: Plan, outside: _Outside) -> None:
+    filter = init_filter = None
+    if plan.filters is not None:
+        from minilxc.seccomp.loader import Load
+
+        filter = Load(plan.filters.payload)
+        init_filter = Load(plan.filters.init)
+    shared_pid = [join.descriptor for join in plan.namespaces.joined if join.kind == "pid"]
+    for descriptor in shared_pid:
+        process.setns(descriptor, process.CLONE_NEWPID)  # where children are born, not where we are
+    pid, pidfd = process.fork_into(plan.namespaces.clone_flags)
+    if pid == 0:
+        outside.ours.close()
+        child.run(plan, child.Inside(outside.theirs, outside.page), filter, init_filter)
+    outside.pid, outside.pidfd = pid, pidfd
+    if shared_pid:
+        own = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+        process.setns(own, process.CLONE_NEWPID)
+        os.close(own)
+
+
+def _listen(plan: Plan, outside: _Outside) -> tuple[int | None, tuple[int, ...]]:
+    """Answer the child until its last word. Raises StartError when it was not execve."""
+    console, ttys = None, ()
+    while True:
+        kind, text, descriptors = outside.ours.receive()
+        if kind == channel.TERMINALS:
+            console, ttys = (descriptors[0], descriptors[1:]) if text else (None, descriptors)
+        elif kind == channel.LIMITS:
+            _set_limits(plan, outside)
+        elif kind == channel.FAILED:
+            step, number, thing, reason = text.split("\0", 3)
+            raise _step_error(plan, step, int(number), thing, reason)
+        else:
+            break
+    page = outside.page
+    if page.execve_errno:
+        raise _exec_error(plan, page.execve_errno)
+    if page.init_errno:
+        raise _step_error(plan, "seccomp", page.init_errno, "filter of init", os.strerror(page.init_errno))
+    if page.step != child.EXECVE:
+        raise StartError(
+            f"{child.step_names(plan)[page.step]}: the child was killed", plan.name, step=child.step_names(plan)[page.step]
+        )
+    return console, ttys
+
+
+def _set_limits(plan: Plan, outside: _Outside) -> None:
+    try:
+        for resource, soft, hard in plan.limits:
+            process.prlimit(outside.pid, resource, soft, hard)
+    except OSError as error:
+        raise _step_error(plan, "limits", error.errno or 0, error.filename, error.strerror) from None
+    outside.ours.send(channel.GO)
+
+
+def _step_error(plan: Plan, step: str, number: int, thing: object, reason: str | None) -> StartError:
+    what = f"{step}: {thing}: {reason}" if thing else f"{step}: {reason}"
+    return StartError(what, plan.name, _blame(plan, step, str(thing)), step=step, errno=number)
+
+
+def _blame(plan: Plan, step: str, thing: str) -> str | None:
+    """The line of the config that a failure of `step` about `thing` comes from, where one does."""
+    if step != "mounts":
+        return None
+    for mount in plan.mounts:
+        names = (mount.source, mount.target, f"{mount.fstype} on {mount.target}")
+        if any(name and thing.startswith(name) for name in names):
+            return f"{mount.where}; 'optional' would skip it"
+    return None
+
+
+def _exec_error(plan: Plan, number: int) -> ExecError:
+    program = plan.program
+    hint = f"from {program.key}" if program.key else None
+    error = ExecError(
+        f"execve: {program.arguments[0]}: {os.strerror(number)}", plan.name, hint, step="execve", errno=number
+    )
+    error.status = _STATUS_NOT_FOUND if number == _ENOENT else _STATUS_NOT_EXECUTABLE
+    return error

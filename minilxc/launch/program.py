@@ -1,0 +1,97 @@
+"""The last steps of every program that is started inside: find it, close descriptors, filter, execve.
+
+Between the load of the filter and execve the process makes no system call at all, so a policy needs
+to allow execve and what the payload itself does, and nothing for the launcher. Everything that
+execve takes lies in memory beforehand, and its errno is stored in a shared page afterwards:
+with the filter in place there may be no way left to write it to a pipe.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+
+from minilxc.linux.process import close_range
+from minilxc.linux.syscalls import os_error
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from minilxc.launch.channel import Channel, Page
+    from minilxc.seccomp.loader import Load
+
+# What execvp(3) searches when PATH is unset.
+_DEFAULT_PATH = "/bin:/usr/bin"
+
+
+class Program:
+    """What becomes the payload. Immutable.
+
+    `arguments` is its argv, `environment` "NAME=VALUE" words, `directory` where it starts. `key` is
+    the config key that named it, for messages ("" for the command line).
+    """
+
+    __slots__ = ("arguments", "directory", "environment", "key")
+
+    def __init__(
+        self, arguments: tuple[str, ...], environment: tuple[str, ...], directory: str, key: str = ""
+    ) -> None:
+        self.arguments = arguments
+        self.environment = environment
+        self.directory = directory
+        self.key = key
+
+    def describe(self) -> str:
+        """The command, on one line."""
+        return " ".join(repr(word) if not word or " " in word else word for word in self.arguments)
+
+
+def find(program: Program) -> str:
+    """The path of the program to execute, as execvp(3) finds it in the payload's own PATH."""
+    name = program.arguments[0]
+    if "/" in name:
+        return name
+    path = _DEFAULT_PATH
+    for word in program.environment:
+        if word.startswith("PATH="):
+            path = word[len("PATH=") :]
+    problem = errno.ENOENT
+    for directory in path.split(":"):
+        candidate = f"{directory or '.'}/{name}"
+        if os.path.isfile(candidate):
+            if os.access(candidate, os.X_OK):
+                return candidate
+            problem = errno.EACCES
+    raise os_error(name, problem)
+
+
+def close_descriptors(channel: Channel) -> None:
+    """Close every descriptor but the standard ones and the channel, which execve closes."""
+    keep = channel.fileno()
+    if keep > 3:
+        close_range(3, keep - 1)
+    close_range(keep + 1, 0xFFFFFFFF)
+
+
+libc_execve = ctypes.PyDLL(None, use_errno=True).execve
+libc_execve.argtypes = [ctypes.c_char_p, ctypes.c_void_p, ctypes.c_void_p]
+
+
+def _vector(words: tuple[str, ...]) -> ctypes.Array[ctypes.c_char_p]:
+    return (ctypes.c_char_p * (len(words) + 1))(*[os.fsencode(word) for word in words], None)
+
+
+def execute(path: str, program: Program, filter: Load | None, page: Page) -> None:
+    """Load `filter` and become the program. Returns only when execve failed; its errno is in `page`.
+
+    Raises OSError when the filter cannot be loaded: nothing is executed without it.
+    """
+    name = ctypes.c_char_p(os.fsencode(path))
+    argv = _vector(program.arguments)
+    envp = _vector(program.environment)
+    argv_pointer = ctypes.c_void_p(ctypes.addressof(argv))
+    envp_pointer = ctypes.c_void_p(ctypes.addressof(envp))
+    if filter is not None and filter() != 0:
+        raise os_error("seccomp filter")
+    libc_execve(name, argv_pointer, envp_pointer)
+    page.execve_errno = ctypes.get_errno()

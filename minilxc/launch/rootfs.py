@@ -1,0 +1,70 @@
+"""The root file system: put in place at the beginning, made "/" at the end."""
+
+from __future__ import annotations
+
+import os
+
+from minilxc.linux import mount as kernel
+
+
+class Rootfs:
+    """Which directory becomes "/", and how. Immutable; `path` None: the host's own root is shared."""
+
+    __slots__ = ("attr_clr", "attr_set", "mountpoint", "path", "propagation", "propagation_recursive")
+
+    def __init__(
+        self,
+        path: str | None,
+        mountpoint: str,
+        attr_set: int = 0,
+        attr_clr: int = 0,
+        propagation: int = 0,
+        propagation_recursive: bool = False,
+    ) -> None:
+        self.path = path
+        self.mountpoint = mountpoint
+        self.attr_set = attr_set
+        self.attr_clr = attr_clr
+        self.propagation = propagation
+        self.propagation_recursive = propagation_recursive
+
+    def describe(self) -> str:
+        """Which tree the container gets, on one line."""
+        return f"{self.path} on {self.mountpoint}" if self.path else "the host's own root is shared"
+
+
+def attach(rootfs: Rootfs) -> int:
+    """Bind the root file system on its mount point; a descriptor of its root. Raises OSError.
+
+    The copy is recursive, as LXC's, and its top is private: what is mounted on the host below the
+    directory later does not appear inside.
+    """
+    if rootfs.path is None:
+        return os.open("/", os.O_PATH | os.O_DIRECTORY)
+    tree = kernel.open_tree_clone(kernel.AT_FDCWD, rootfs.path, recursive=True)
+    kernel.mount_setattr(
+        tree,
+        rootfs.path,
+        attr_set=rootfs.attr_set,
+        attr_clr=rootfs.attr_clr,
+        propagation=kernel.MS_PRIVATE,
+    )
+    target = os.open(rootfs.mountpoint, os.O_PATH | os.O_DIRECTORY)
+    kernel.move_mount(tree, target, rootfs.mountpoint)
+    os.close(target)
+    return tree
+
+
+def enter(rootfs: Rootfs, root: int) -> None:
+    """Make `root` the "/" of this mount namespace and let go of the host's tree. pivot_root(2).
+
+    The tree is then made shared, as LXC leaves it, so that namespaces made inside follow it.
+    """
+    os.fchdir(root)
+    if rootfs.path is not None:
+        kernel.pivot_root_here()
+        kernel.detach(".")
+        os.chdir("/")
+    kernel.set_propagation("/", kernel.MS_SHARED)
+    if rootfs.propagation:
+        kernel.set_propagation("/", rootfs.propagation, rootfs.propagation_recursive)

@@ -1,0 +1,121 @@
+"""Pseudo terminals of the container: an instance of devpts, the console and the ttys."""
+
+from __future__ import annotations
+
+import os
+
+from minilxc.launch.mounts import open_in_root, open_target
+from minilxc.linux import mount as kernel
+from minilxc.linux.terminal import pty_number, set_controlling_terminal, unlock_pty
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from minilxc.launch.channel import Channel
+
+_ATTRIBUTES = kernel.MOUNT_ATTR_NOSUID | kernel.MOUNT_ATTR_NOEXEC
+
+
+class Terminal:
+    """Which pseudo terminals to make. Immutable.
+
+    `instance`: the container sees an instance of devpts of its own with at most `maximum` of them;
+    otherwise there is one for the console alone, which nobody sees. `stdio` are the standard
+    descriptors (0 to 2) that become the console. `group`: devpts' gid=5, when that is mapped.
+    """
+
+    __slots__ = ("autodev", "console", "directory", "group", "instance", "maximum", "owner", "stdio", "ttys")
+
+    def __init__(
+        self,
+        *,
+        console: bool,
+        stdio: tuple[int, ...],
+        ttys: int,
+        directory: str,
+        instance: bool,
+        maximum: int,
+        autodev: bool,
+        group: bool,
+        owner: int,
+    ) -> None:
+        self.console = console
+        self.stdio = stdio
+        self.ttys = ttys
+        self.directory = directory
+        self.instance = instance
+        self.maximum = maximum
+        self.autodev = autodev
+        self.group = group
+        self.owner = owner
+
+    def describe(self) -> str:
+        """What is made, on one line."""
+        parts = [f"devpts (max={self.maximum})" if self.instance else "no devpts of its own"]
+        parts += ["console"] if self.console else []
+        parts += [f"{self.ttys} ttys"] if self.ttys else []
+        return ", ".join(parts)
+
+
+def make(terminal: Terminal, root: int, channel: Channel) -> int | None:
+    """Make the pseudo terminals below `root` and hand their masters to the parent.
+
+    Returns the console's slave when standard descriptors are to become it. Raises OSError.
+    """
+    from minilxc.launch.channel import TERMINALS
+
+    try:
+        dev = open_in_root(root, "dev", os.O_PATH | os.O_DIRECTORY, follow=False)
+    except FileNotFoundError:
+        return None  # as LXC: a root file system without /dev gets no terminals
+    options = ("source=devpts", "ptmxmode=0666", "mode=0620")
+    options += ("gid=5",) if terminal.group else ()
+    options += (f"max={terminal.maximum}",) if terminal.instance else ()
+    devpts = kernel.mount_filesystem("devpts", options, _ATTRIBUTES)
+    # Attached even when nobody shall see it: a mount that is in no tree cannot be bound elsewhere.
+    place = open_target(dev, "pts", "dir" if terminal.autodev else "", follow=False) if terminal.instance else dev
+    kernel.move_mount(devpts, place, "dev/pts")
+    masters, slave = [], None
+    names = ["console"] if terminal.console else []
+    names += [f"{terminal.directory}tty{n}" for n in range(1, terminal.ttys + 1)]
+    for name in names:
+        master = os.open("ptmx", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC, dir_fd=devpts)
+        unlock_pty(master)
+        number = str(pty_number(master))
+        if terminal.owner:
+            os.chown(number, terminal.owner, -1, dir_fd=devpts)
+        _bind(devpts, number, dev, name, create=terminal.autodev)
+        masters.append(master)
+        if name == "console" and terminal.stdio:
+            slave = os.open(number, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC, dir_fd=devpts)
+    if terminal.instance:
+        _bind(devpts, "ptmx", dev, "ptmx", create=terminal.autodev)
+    else:
+        here = os.open(".", os.O_PATH)
+        os.fchdir(devpts)
+        kernel.detach(".")
+        os.fchdir(here)
+        os.close(here)
+    if masters:
+        channel.send(TERMINALS, "console" if terminal.console else "", masters)
+    for descriptor in {*masters, devpts, dev, place}:
+        os.close(descriptor)
+    return slave
+
+
+def _bind(devpts: int, source: str, dev: int, target: str, *, create: bool) -> None:
+    """Bind a terminal over `target` below /dev; where /dev is the image's own, only over what is there."""
+    try:
+        place = open_target(dev, target, "file" if create else "", follow=False)
+    except FileNotFoundError:
+        return
+    copy = kernel.open_tree_clone(devpts, source, recursive=False)
+    kernel.move_mount(copy, place, f"dev/{target}")
+    os.close(copy)
+    os.close(place)
+
+
+def take_stdio(terminal: Terminal, slave: int) -> None:
+    """Make the console the controlling terminal and those standard descriptors that were a terminal."""
+    set_controlling_terminal(slave)
+    for descriptor in terminal.stdio:
+        os.dup2(slave, descriptor)

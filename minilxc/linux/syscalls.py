@@ -1,0 +1,96 @@
+"""The way into the kernel: libc through ctypes, system call numbers, and errors as OSError.
+
+Every wrapper of this package goes through `call` or a libc function declared here once, so that
+argument widths are right everywhere: what is not declared would be passed as a 32-bit int.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno as errno_names
+import os
+import sys
+
+# Since Linux 5.1 new calls have one number on all architectures (syscall.tbl of the kernel).
+NR_PIDFD_SEND_SIGNAL = 424
+NR_OPEN_TREE = 428
+NR_MOVE_MOUNT = 429
+NR_FSOPEN = 430
+NR_FSCONFIG = 431
+NR_FSMOUNT = 432
+NR_CLONE3 = 435
+NR_CLOSE_RANGE = 436
+NR_OPENAT2 = 437
+NR_MOUNT_SETATTR = 442
+
+# What is older and has no wrapper in glibc: seccomp, pivot_root, keyctl.
+_OLDER_NUMBERS = {
+    "x86_64": (317, 155, 250),
+    "i386": (354, 217, 288),
+    "arm": (383, 218, 311),
+    "aarch64": (277, 41, 219),
+    "ppc": (358, 203, 271),
+    "s390": (348, 217, 280),
+    "riscv64": (277, 41, 219),
+    "loongarch64": (277, 41, 219),
+}
+
+
+def _own_machine() -> str:
+    """The row of `_OLDER_NUMBERS` for this very process: a 32-bit Python makes 32-bit calls."""
+    machine = os.uname().machine
+    wide = sys.maxsize > 1 << 32
+    if machine == "x86_64":
+        return machine if wide else "i386"
+    if machine == "aarch64":
+        return machine if wide else "arm"
+    if machine.startswith("i") and machine.endswith("86"):
+        return "i386"
+    for family in ("arm", "ppc", "s390"):
+        if machine.startswith(family):
+            return family
+    return machine
+
+
+try:
+    NR_SECCOMP, NR_PIVOT_ROOT, NR_KEYCTL = _OLDER_NUMBERS[_own_machine()]
+except KeyError:
+    raise ImportError(f"minilxc does not know the system call numbers of {os.uname().machine}") from None
+
+libc = ctypes.CDLL(None, use_errno=True)
+
+_syscall = libc.syscall
+_syscall.restype = ctypes.c_long
+_syscall.argtypes = [ctypes.c_long] + [ctypes.c_void_p] * 6
+
+libc.ioctl.argtypes = [ctypes.c_int, ctypes.c_ulong, ctypes.c_void_p]
+
+
+def os_error(thing: object, number: int | None = None) -> OSError:
+    """The OSError subclass that fits `number` (default: the errno of the last call), about `thing`."""
+    if number is None:
+        number = ctypes.get_errno()
+    return OSError(number, os.strerror(number), str(thing))
+
+
+def call(thing: object, number: int, *arguments: int | bytes | None) -> int:
+    """Make system call `number`; `thing` is what an error is about. Raises OSError. syscall(2).
+
+    Integers are passed as 64-bit words on a 64-bit machine, bytes as a pointer to them, None as 0.
+    """
+    result: int = _syscall(number, *arguments, *(None,) * (6 - len(arguments)))
+    if result == -1:
+        raise os_error(thing)
+    return result
+
+
+def check(result: int, thing: object) -> int:
+    """`result` of a libc function, or the OSError that its errno stands for when it is -1."""
+    if result == -1:
+        raise os_error(thing)
+    return result
+
+
+def lacks(error: OSError) -> bool:
+    """Whether `error` says that this kernel does not have what was asked for."""
+    return error.errno in (errno_names.ENOSYS, errno_names.EOPNOTSUPP)

@@ -1,0 +1,43 @@
+"""The log of a start: one line a fact, written with one write(2) each."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from minilxc.errors import printable
+
+TRACE, DEBUG, INFO, NOTICE, WARN, ERROR, CRIT, ALERT, FATAL = range(9)
+NAMES = ("TRACE", "DEBUG", "INFO", "NOTICE", "WARN", "ERROR", "CRIT", "ALERT", "FATAL")
+
+
+class Log:
+    """Writes to a file what is at least as grave as `level`; without a file, nothing."""
+
+    __slots__ = ("_descriptor", "_name", "level")
+
+    def __init__(self, name: str = "", descriptor: int | None = None, level: int = ERROR) -> None:
+        self._name = name
+        self._descriptor = descriptor
+        self.level = level if descriptor is not None else FATAL + 1
+
+    @classmethod
+    def to_file(cls, name: str, path: str, level: int) -> Log:
+        """A log that is appended to the file at `path`; missing folders are made. Raises OSError."""
+        folder = os.path.dirname(path)
+        if folder:
+            os.makedirs(folder, exist_ok=True)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        return cls(name, os.open(path, flags, 0o640), level)
+
+    def write(self, level: int, subject: str, text: str) -> None:
+        """Write a line: name, UTC time with milliseconds, level, subject, text."""
+        if level < self.level or self._descriptor is None:
+            return
+        now = time.time()
+        stamp = time.strftime("%Y%m%d%H%M%S", time.gmtime(now)) + f".{int(now * 1000) % 1000:03}"
+        line = f"minilxc {self._name} {stamp} {NAMES[level]:8} {subject} - {printable(text)}\n"
+        try:
+            os.write(self._descriptor, line.encode(errors="backslashreplace"))
+        except OSError:
+            pass  # a full disk must not end a container

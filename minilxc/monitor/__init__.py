@@ -1,0 +1,1 @@
+"""The parent's life after a start."""

@@ -1,0 +1,169 @@
+"""Stay with a container until it ends: forward signals, carry the console, hand on the status."""
+
+from __future__ import annotations
+
+import _signal
+import os
+import select
+import sys
+
+from minilxc.errors import StartError
+from minilxc.launch.parent import start
+from minilxc.linux import process
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from minilxc.launch.parent import Started
+    from minilxc.launch.plan import Plan
+    from minilxc.log import Log
+
+_SIGNAL_RECORD = 128  # bytes of struct signalfd_siginfo; it begins with the signal's number
+_CHUNK = 65536
+
+
+def run(plan: Plan, log: Log) -> int:
+    """Start the container and stay with it. Returns its exit status: that of process 1, or 128 + signal.
+
+    Raises StartError when it could not be started; nothing of it is left then.
+    """
+    peer = _Peer(plan)
+    started = start(plan, log)
+    console = _Console(started.console, peer) if started.console is not None else None
+    signals = process.signalfd(_signal.valid_signals())
+    poll = select.poll()
+    poll.register(signals, select.POLLIN)
+    for descriptor in console.sources if console else ():
+        poll.register(descriptor, select.POLLIN)
+    try:
+        while True:
+            for descriptor, _ in poll.poll():
+                if descriptor == signals:
+                    status = _on_signals(signals, started, console)
+                    if status is not None:
+                        if console:
+                            console.drain()
+                        log.write(2, "stop", f"process 1 ended with status {status}")
+                        return status
+                elif console and not console.carry(descriptor):
+                    poll.unregister(descriptor)
+    finally:
+        if console:
+            console.restore()
+        os.close(signals)
+
+
+def _on_signals(signals: int, started: Started, console: _Console | None) -> int | None:
+    """Handle what has arrived. The container's status when it has ended."""
+    raw = os.read(signals, _SIGNAL_RECORD * 16)
+    for start in range(0, len(raw), _SIGNAL_RECORD):
+        number = int.from_bytes(raw[start : start + 4], sys.byteorder)
+        if number == _signal.SIGCHLD:
+            pid, result = os.waitpid(started.pid, os.WNOHANG)
+            if pid:
+                code = os.waitstatus_to_exitcode(result)
+                return code if code >= 0 else 128 - code
+        elif number == _signal.SIGWINCH and console:
+            console.resize()
+        else:
+            try:
+                process.pidfd_send_signal(started.pidfd, number)
+            except ProcessLookupError:
+                pass  # its SIGCHLD is on the way
+    return None
+
+
+class _Peer:
+    """What stands at the other end of the console: the caller's terminal, a file, or nothing at all.
+
+    Opened before the container exists, so that a wrong path is told while nothing has been started.
+    """
+
+    __slots__ = ("keyboard", "screens")
+
+    def __init__(self, plan: Plan) -> None:
+        self.keyboard: int | None = None
+        screens: list[int] = []
+        stdio = plan.terminal.stdio if plan.terminal is not None else ()
+        if plan.console_path not in (None, "none"):
+            screens.append(_open(plan, plan.console_path, os.O_RDWR | os.O_NOCTTY))
+            if os.isatty(screens[0]):
+                self.keyboard = screens[0]
+        elif stdio:
+            self.keyboard = 0 if 0 in stdio else None
+            screens += [descriptor for descriptor in stdio if descriptor > 0][:1]
+        if plan.console_log is not None:
+            screens.append(_open(plan, plan.console_log, os.O_WRONLY | os.O_APPEND))
+        self.screens = tuple(screens)
+
+
+class _Console:
+    """Carries bytes between the console's master and its peer."""
+
+    __slots__ = ("keyboard", "master", "saved", "screens", "sources")
+
+    def __init__(self, master: int, peer: _Peer) -> None:
+        self.master = master
+        self.keyboard = peer.keyboard
+        self.screens = peer.screens
+        self.sources = (master,) if peer.keyboard is None else (master, peer.keyboard)
+        self.saved: list[Any] | None = None
+        if peer.keyboard is not None:
+            import termios
+            import tty
+
+            self.saved = termios.tcgetattr(peer.keyboard)
+            tty.setraw(peer.keyboard, termios.TCSANOW)
+            self.resize()
+
+    def carry(self, descriptor: int) -> bool:
+        """Move what `descriptor` has; whether more may come."""
+        try:
+            data = os.read(descriptor, _CHUNK)
+        except OSError:  # EIO: nobody has the console open any more
+            return False
+        if descriptor == self.keyboard:
+            _write(self.master, data or b"\x04")  # end of input is ^D on a terminal
+        else:
+            for screen in self.screens:
+                _write(screen, data)
+        return bool(data)
+
+    def drain(self) -> None:
+        """Move what the container has written last."""
+        os.set_blocking(self.master, False)
+        while self.carry(self.master):
+            pass
+
+    def resize(self) -> None:
+        """Give the console the size of the caller's terminal."""
+        if self.keyboard is None:
+            return
+        import fcntl
+        import termios
+
+        size = fcntl.ioctl(self.keyboard, termios.TIOCGWINSZ, b"\0" * 8)
+        fcntl.ioctl(self.master, termios.TIOCSWINSZ, size)
+
+    def restore(self) -> None:
+        """Give the caller's terminal back as it was."""
+        if self.saved is not None and self.keyboard is not None:
+            import termios
+
+            termios.tcsetattr(self.keyboard, termios.TCSADRAIN, self.saved)
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    try:
+        while data:
+            data = data[os.write(descriptor, data) :]
+    except OSError:
+        pass  # a closed terminal or a full disk must not end the container
+
+
+def _open(plan: Plan, path: str, flags: int) -> int:
+    try:
+        return os.open(path, flags | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StartError(f"console: {path}: {error.strerror}", plan.name, step="console", errno=error.errno or 0) from None

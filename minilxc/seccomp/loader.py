@@ -1,0 +1,67 @@
+"""Handing a program to the kernel: seccomp(2), prepared so that the call itself is all that is left.
+
+Between the load and execve(2) a start makes no system call. So all memory is laid out beforehand:
+`Load` keeps the program, the structure that points to it, and the arguments as C values.
+"""
+
+from __future__ import annotations
+
+import ctypes
+
+from minilxc.linux.syscalls import NR_SECCOMP
+
+SECCOMP_SET_MODE_STRICT = 0
+SECCOMP_SET_MODE_FILTER = 1
+SECCOMP_GET_ACTION_AVAIL = 2
+SECCOMP_GET_NOTIF_SIZES = 3
+
+SECCOMP_FILTER_FLAG_TSYNC = 1
+SECCOMP_FILTER_FLAG_LOG = 2
+SECCOMP_FILTER_FLAG_SPEC_ALLOW = 4
+SECCOMP_FILTER_FLAG_NEW_LISTENER = 8
+SECCOMP_FILTER_FLAG_TSYNC_ESRCH = 16
+SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV = 32
+
+_INSTRUCTION = 8
+_MAX_INSTRUCTIONS = 4096  # BPF_MAXINSNS
+
+_syscall = ctypes.CDLL(None, use_errno=True).syscall
+_syscall.restype = ctypes.c_long
+_syscall.argtypes = (ctypes.c_long, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_void_p)
+
+
+class SockFprog(ctypes.Structure):
+    """struct sock_fprog."""
+
+    _fields_ = (("len", ctypes.c_ushort), ("filter", ctypes.c_void_p))
+
+
+class Load:
+    """A program, ready to be loaded into the calling thread, for a start that has nothing else to do.
+
+    `arguments` are those of syscall(2), C values that live as long as this object:
+    seccomp(SECCOMP_SET_MODE_FILTER, flags, &program). Calling the object makes that one call and
+    nothing else: it returns 0, a listener's descriptor where the flags ask for one, or -1 with the
+    reason in ctypes.get_errno(). Loading needs no_new_privs, or CAP_SYS_ADMIN in the caller's user
+    namespace (EACCES).
+    """
+
+    __slots__ = ("arguments", "_program", "_fprog")
+
+    def __init__(self, program: bytes, flags: int = 0) -> None:
+        """`program` is an array of struct sock_filter; ValueError when its size cannot be right."""
+        count, rest = divmod(len(program), _INSTRUCTION)
+        if rest or not 1 <= count <= _MAX_INSTRUCTIONS:
+            raise ValueError(f"{len(program)} bytes are no seccomp program")
+        self._program = ctypes.create_string_buffer(program, len(program))
+        self._fprog = SockFprog(count, ctypes.addressof(self._program))
+        self.arguments = (
+            ctypes.c_long(NR_SECCOMP),
+            ctypes.c_ulong(SECCOMP_SET_MODE_FILTER),
+            ctypes.c_ulong(flags),
+            ctypes.c_void_p(ctypes.addressof(self._fprog)),
+        )
+
+    def __call__(self) -> int:
+        result: int = _syscall(*self.arguments)
+        return result

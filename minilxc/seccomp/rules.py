@@ -1,0 +1,385 @@
+"""A policy's lines to what they mean on a machine: for each ABI, what each call number is answered.
+
+Pure: no program, no kernel. What is decided here:
+
+- Scope. A named section counts for its ABI alone, and there it replaces, call by call, what `[all]`
+  and the lines before any section say. Those two are one scope, in the order of the file. Lines
+  before any section are for the native ABI in an allowlist, for every ABI in a denylist.
+- Within one scope the first rule without filters stands, also when its action is the default, and it
+  replaces all rules with filters. A filtered rule whose action is the default is left out.
+- Width. Where an argument word has 32 bits a test that always holds leaves its rule, a rule with a
+  test that never holds is left out. (The same for tests like `>= 0` at 64 bits.)
+- Multiplexed calls. Where the kernel has socketcall(2) or ipc(2), a rule for `socket` is one for the
+  direct number, if the ABI has one, and one for the part: the multiplexer's call with SOCKET as its
+  first argument. A rule that denies compares only the bits that the kernel looks at, so that no
+  other spelling of the part gets by; one that allows compares the whole word. A part's other
+  arguments are behind a pointer, so a rule with filters is for the part only when it denies, and
+  then denies it always; the first such rule stands. It never opens a part.
+- Rules for `socketcall` and `ipc` themselves come before the parts of their scope: without filters
+  they replace the parts, with filters they leave to the parts what they do not match. A part of a
+  named section comes before a multiplexer of the general scope, and what it says is final: one that
+  only has filters which allow is answered by a default that denies, rather than opened by the other.
+"""
+
+from __future__ import annotations
+
+import errno
+import operator
+import os
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from minilxc.errors import PolicyError
+
+from . import actions, calls
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from .arch import Abi, Machine
+    from .policy import Filter, Line, Policy
+
+_EVERYWHERE_THE_SAME = 34  # errnos up to ERANGE; above, mips and parisc have their own numbers
+
+
+class Condition(NamedTuple):
+    """A rule with filters, as it counts on one ABI."""
+
+    filters: tuple[Filter, ...]
+    action: int
+    where: str
+
+
+class Conditions(NamedTuple):
+    """Rules with filters for one call, in the policy's order; the next stage answers what none matches.
+
+    Where several match, the answer is the one that libseccomp's order gives.
+    """
+
+    rules: tuple[Condition, ...]
+
+
+class Part(NamedTuple):
+    """What one part of a multiplexed call is answered; `where` is "" where the default decides."""
+
+    action: int
+    where: str
+
+
+class Parts(NamedTuple):
+    """Answers by argument 0: `by_number` is looked up with (argument & mask), the next stage has the rest."""
+
+    mask: int
+    by_number: Mapping[int, Part]
+
+
+class Entry(NamedTuple):
+    """What one call number is answered: the first stage that matches, else `action`.
+
+    `where` is the "file:line" of the rule behind `action`, "" when the policy's default is.
+    """
+
+    name: str
+    stages: tuple[Conditions | Parts, ...]
+    action: int
+    where: str
+
+
+class AbiRules(NamedTuple):
+    """The rules of one ABI: call number (its base included) to Entry. Other numbers have the default."""
+
+    abi: Abi
+    entries: Mapping[int, Entry]
+
+
+class Rules(NamedTuple):
+    """All that a policy says on a machine. `where` is the place of the line that sets the default."""
+
+    machine: Machine
+    path: str
+    default: int
+    where: str
+    abis: tuple[AbiRules, ...]
+
+
+class Verdict(NamedTuple):
+    """An action and the place that decided it: a rule's "file:line", or the default's."""
+
+    action: int
+    where: str
+
+
+def build(
+    policy: Policy,
+    machine: Machine,
+    *,
+    notify: bool = False,
+    debug: Callable[[str], None] | None = None,
+) -> Rules:
+    """The rules of `policy` on `machine`. `debug` is told, line by line, what is skipped and where.
+
+    Raises PolicyError for `notify` rules unless somebody will answer them (`notify`), and for an errno
+    name whose number on `machine` is not known here.
+    """
+    tell = debug or _silent
+    applied = [(line, _targets(line, policy, machine)) for line in policy.lines]
+    for line, abis in applied:
+        if not abis:
+            tell(f"{line.where}: [{line.section}] is for another machine than {machine.name}: skipped")
+            continue
+        if line.action == actions.NOTIFY and not notify:
+            raise PolicyError(
+                "'notify' without anybody to answer it",
+                line.where,
+                "lxc.seccomp.notify.proxy names who does; 'seccomp compile' takes --notify",
+            )
+        _check_errno(line.errno_name, machine, line.where)
+    _check_errno(policy.errno_name, machine, policy.where)
+    per_abi = tuple(
+        AbiRules(abi, _entries(abi, [line for line, abis in applied if abi in abis], policy.default, tell))
+        for abi in machine.abis
+    )
+    return Rules(machine, policy.path, policy.default, policy.where, per_abi)
+
+
+def allowing(rules: Rules, names: Iterable[str]) -> Rules:
+    """`rules`, and on the native ABI the calls `names` are allowed without condition."""
+    abi, entries = rules.abis[0]
+    table = calls.table(abi)
+    opened = {table[name]: Entry(name, (), actions.ALLOW, "") for name in names if name in table}
+    return rules._replace(abis=(AbiRules(abi, {**entries, **opened}), *rules.abis[1:]))
+
+
+def verdicts(rules: Rules, abi: Abi, number: int, args: Sequence[int]) -> tuple[Verdict, ...]:
+    """What the rules say to a call, read directly: the reference that programs are checked against.
+
+    `args` are six 64-bit words, as in seccomp_data. More than one verdict comes back where rules with
+    filters overlap: the program gives one of them.
+    """
+    entry = next(each for each in rules.abis if each.abi == abi).entries.get(number)
+    if entry is None:
+        return (Verdict(rules.default, rules.where),)
+    words = args if abi.wide else [word & 0xFFFFFFFF for word in args]
+    for stage in entry.stages:
+        if isinstance(stage, Parts):
+            part = stage.by_number.get(words[0] & stage.mask)
+            if part is not None:
+                return (Verdict(part.action, part.where or rules.where),)
+        else:
+            matching = [
+                rule for rule in stage.rules if all(holds(test, words[test.arg]) for test in rule.filters)
+            ]
+            if matching:
+                return tuple(Verdict(rule.action, rule.where) for rule in matching)
+    return (Verdict(entry.action, entry.where or rules.where),)
+
+
+def answer(rules: Rules, abi: Abi, number: int, args: Sequence[int]) -> frozenset[int]:
+    """The actions that a program made of `rules` may give: one, more only where filters overlap."""
+    return frozenset(verdict.action for verdict in verdicts(rules, abi, number, args))
+
+
+def holds(test: Filter, word: int) -> bool:
+    """True when the filter matches the argument `word`."""
+    if test.op == "&=":
+        return word & test.mask == test.value
+    return _COMPARE[test.op](word, test.value)
+
+
+_COMPARE: Final[Mapping[str, Callable[[int, int], bool]]] = {
+    "==": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+
+
+# --- lines to ABIs
+
+
+def _silent(message: str) -> None:
+    """For callers who do not listen."""
+
+
+def _targets(line: Line, policy: Policy, machine: Machine) -> tuple[Abi, ...]:
+    """The machine's ABIs that a line is for."""
+    if line.section == "all":
+        return machine.abis
+    if line.section == "native":
+        return machine.abis[:1]
+    if line.section:
+        return tuple(abi for abi in machine.abis if abi.name == line.section)
+    return machine.abis[:1] if policy.kind == "allowlist" else machine.abis
+
+
+def _specific(line: Line) -> bool:
+    """True when the line stands in a section of one ABI."""
+    return line.section not in ("", "all")
+
+
+def _check_errno(name: str, machine: Machine, where: str) -> None:
+    """Refuse an errno's name when python's number for it, this machine's, is not the target's."""
+    if not name:
+        return
+    moved = getattr(errno, name) > _EVERYWHERE_THE_SAME and _errnos(machine.errnos) != _errnos_here()
+    if moved or (name == "EDEADLOCK" and machine.errnos == "powerpc"):
+        raise PolicyError(f"errno {name} has its own number on {machine.name}", where, "write the number")
+
+
+def _errnos(family: str) -> str:
+    """The family of errno numbers, without the one name that powerpc numbers apart."""
+    return "generic" if family == "powerpc" else family
+
+
+def _errnos_here() -> str:
+    """Whose errno numbers python's are."""
+    machine = os.uname().machine
+    return next((family for family in ("mips", "parisc") if machine.startswith(family)), "generic")
+
+
+# --- the lines of one ABI to entries
+
+
+class _Ruling(NamedTuple):
+    """What one scope says about one call: `fixed` has no filters, and then there are no conditions."""
+
+    fixed: Part | None
+    conditions: tuple[Condition, ...]
+
+
+def _entries(abi: Abi, lines: list[Line], default: int, tell: Callable[[str], None]) -> dict[int, Entry]:
+    """Call number to Entry, for the lines that are for `abi`."""
+    table = calls.table(abi)
+    parts = calls.SOCKETCALL_PARTS.keys() | calls.IPC_PARTS.keys() if abi.multiplexed else frozenset()
+    general: dict[str, list[Line]] = {}
+    specific: dict[str, list[Line]] = {}
+    entries: dict[int, Entry] = {}
+    for line in lines:
+        if line.number >= 0:
+            name = calls.names(abi).get(line.number, "")
+            tell(
+                f"{line.where}: {name or 'no call that is known'}: {actions.word(line.action)} on {abi.name}"
+            )
+            entries.setdefault(line.number, Entry(name or str(line.number), (), line.action, line.where))
+        elif line.call in table or line.call in parts:
+            (specific if _specific(line) else general).setdefault(line.call, []).append(line)
+            tell(f"{line.where}: {line.call}: {actions.word(line.action)} on {abi.name}")
+        else:
+            tell(f"{line.where}: {line.call}: {abi.name} does not have it: skipped there")
+    in_general = {name: _ruling(abi, found, default) for name, found in general.items()}
+    in_specific = {name: _ruling(abi, found, default) for name, found in specific.items()}
+    for name, ruling in (in_general | in_specific).items():
+        if name in table:
+            stages = (Conditions(ruling.conditions),) if ruling.conditions else ()
+            entries[table[name]] = _entry(name, stages, ruling.fixed, default)
+    if abi.multiplexed:
+        # the bits of the first argument that tell parts apart: "int call", and for ipc the version above 16
+        for name, numbers, mask in (
+            ("socketcall", calls.SOCKETCALL_PARTS, 0xFFFFFFFF),
+            ("ipc", calls.IPC_PARTS, 0xFFFF),
+        ):
+            entry = _multiplexer(abi, name, numbers, mask, in_general, in_specific, default)
+            if entry is not None:
+                entries[table[name]] = entry
+    return entries
+
+
+def _entry(name: str, stages: tuple[Conditions | Parts, ...], fixed: Part | None, default: int) -> Entry:
+    if fixed is None:
+        return Entry(name, stages, default, "")
+    return Entry(name, stages, fixed.action, fixed.where)
+
+
+def _ruling(abi: Abi, lines: list[Line], default: int) -> _Ruling:
+    """What the lines of one scope say about one call."""
+    conditions: dict[tuple[frozenset[Filter], int], Condition] = {}
+    for line in lines:
+        filters = _at_width(line.filters, 64 if abi.wide else 32)
+        if filters is None:
+            continue
+        if not filters:
+            return _Ruling(Part(line.action, line.where), ())
+        if line.action != default:
+            conditions.setdefault(
+                (frozenset(filters), line.action), Condition(filters, line.action, line.where)
+            )
+    return _Ruling(None, tuple(conditions.values()))
+
+
+def _multiplexer(
+    abi: Abi,
+    name: str,
+    numbers: Mapping[str, int],
+    mask: int,
+    general: Mapping[str, _Ruling],
+    specific: Mapping[str, _Ruling],
+    default: int,
+) -> Entry | None:
+    """The entry of socketcall(2) or ipc(2): its own rules and those of its parts, in the module's order."""
+    stages: list[Conditions | Parts] = []
+    fixed = None
+    own = False
+    for scope, other in ((specific, {}), (general, specific)):
+        if name in scope and not own:
+            own = True
+            stages += [Conditions(scope[name].conditions)] if scope[name].conditions else []
+            fixed = scope[name].fixed
+            if fixed:
+                break
+        ruled = {
+            number: part
+            for call, number in numbers.items()
+            if call in scope
+            and call not in other
+            and (part := _part(scope[call], scope is specific, default))
+        }
+        stages += _parts(ruled, mask, 0xFFFFFFFFFFFFFFFF if abi.wide else 0xFFFFFFFF)
+    if not own and not stages:
+        return None
+    return _entry(name, tuple(stages), fixed, default)
+
+
+def _part(ruling: _Ruling, specific: bool, default: int) -> Part | None:
+    """What a call's rules mean for its part of a multiplexer; None where they leave it to others."""
+    if ruling.fixed:
+        return ruling.fixed
+    for rule in ruling.conditions:
+        if not actions.runs(rule.action):
+            return Part(rule.action, rule.where)
+    return Part(default, "") if specific and not actions.runs(default) else None
+
+
+def _parts(ruled: Mapping[int, Part], mask: int, whole: int) -> list[Parts]:
+    """One stage for the parts that are denied, by the bits that count; one for the others, by all bits."""
+    denied = {number: part for number, part in ruled.items() if not actions.runs(part.action)}
+    allowed = {number: part for number, part in ruled.items() if actions.runs(part.action)}
+    return [Parts(bits, found) for bits, found in ((mask, denied), (whole, allowed)) if found]
+
+
+def _at_width(filters: tuple[Filter, ...], bits: int) -> tuple[Filter, ...] | None:
+    """`filters` for arguments of `bits` bits: without those that always hold; None when one never does."""
+    left = []
+    for test in filters:
+        top = (1 << bits) - 1
+        value, mask = test.value, test.mask & top
+        match test.op:
+            case "==":
+                always, never = False, value > top
+            case "!=":
+                always, never = value > top, False
+            case "<":
+                always, never = value > top, value == 0
+            case "<=":
+                always, never = value >= top, False
+            case ">":
+                always, never = False, value >= top
+            case ">=":
+                always, never = value == 0, value > top
+            case _:
+                always, never = mask == value == 0, value > top
+        if never:
+            return None
+        if not always:
+            left.append(test._replace(mask=mask))
+    return tuple(left)
