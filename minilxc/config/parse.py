@@ -316,7 +316,8 @@ class _Reader:
             raise Invalid(f"files are included more than {DEEPEST_INCLUDE} deep")
         data = b""
         try:
-            while len(data) <= MOST_BYTES and (chunk := os.read(file, MOST_BYTES + 1 - len(data))):
+            # In pieces: to set aside room for the largest config would cost more than to read a usual one.
+            while len(data) <= MOST_BYTES and (chunk := os.read(file, 2**15)):
                 data += chunk
         except OSError as error:
             self.fail(ConfigError(f"cannot be read: {_reason(error)}", name))

@@ -30,9 +30,7 @@ LOG_LEVELS = {
     "fatal": 8,
 }
 
-_ARCHITECTURES_32 = (
-    "x86 i386 i486 i586 i686 athlon linux32 arm armel armhf armv7l mips mipsel ppc powerpc"
-)
+_ARCHITECTURES_32 = "x86 i386 i486 i586 i686 athlon linux32 arm armel armhf armv7l mips mipsel ppc powerpc"
 _ARCHITECTURES_64 = (
     "x86_64 amd64 linux64 aarch64 arm64 mips64 mips64el ppc64 ppc64el ppc64le powerpc64 riscv64 s390x "
     "loongarch64 loong64 x32"  # an x32 system sees x86_64 in uname(2), not i686

@@ -95,7 +95,7 @@ class Page:
     __slots__ = ("_cells",)
 
     def __init__(self) -> None:
-        self._cells = (ctypes.c_int32 * 3).from_address(shared_page())
+        self._cells = (ctypes.c_int32 * 2).from_address(shared_page())
 
     @property
     def step(self) -> int:
@@ -114,12 +114,3 @@ class Page:
     @execve_errno.setter
     def execve_errno(self, number: int) -> None:
         self._cells[1] = number
-
-    @property
-    def init_errno(self) -> int:
-        """Why the init of `execute` could not load its own filter; 0 when it could."""
-        return self._cells[2]
-
-    @init_errno.setter
-    def init_errno(self, number: int) -> None:
-        self._cells[2] = number

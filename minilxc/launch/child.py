@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 class Inside:
     """What the child holds while it sets itself up: descriptors and the finished path, no decisions."""
 
-    __slots__ = ("channel", "console", "page", "path", "root")
+    __slots__ = ("channel", "confined", "console", "page", "path", "root")
 
     def __init__(self, channel: Channel, page: Page) -> None:
         self.channel = channel
@@ -36,6 +36,7 @@ class Inside:
         self.root = -1
         self.console: int | None = None
         self.path = ""
+        self.confined = -1
 
 
 class Step:
@@ -95,7 +96,7 @@ def steps(plan: Plan) -> tuple[Step, ...]:
 
 def last_steps(plan: Plan) -> tuple[Step, ...]:
     """The way of every program that is started inside: credentials, descriptors; then filter and execve."""
-    steps = (
+    return (
         Step("working directory", lambda inside: os.chdir(plan.program.directory)),
         Step("capabilities", lambda inside: credentials.limit_capabilities(plan.credentials)),
         Step("credentials", lambda inside: credentials.become(plan.credentials)),
@@ -103,13 +104,12 @@ def last_steps(plan: Plan) -> tuple[Step, ...]:
         Step("death signal", lambda inside: credentials.set_death_signal(plan.death_signal)),
         # As the payload's user: who may not execute it is told so while a message can still be sent.
         Step("program", lambda inside: _find(plan, inside)),
-        Step("descriptors", lambda inside: program.close_descriptors(inside.channel)),
+        # So far both went on side by side; from here on the payload may be watched by nothing unconfined.
+        *((Step("init", lambda inside: init.wait_until_confined(inside)),) if plan.with_init else ()),
+        Step("descriptors", lambda inside: program.close_descriptors((inside.channel.fileno(),))),
+        # The mask last: what the caller sends meanwhile waits for the payload.
+        Step("signals", lambda inside: _reset_signals()),
     )
-    if plan.with_init:
-        # Last: the rest runs beside what init does for its own confinement.
-        steps += (Step("init", lambda inside: init.wait_until_confined()),)
-    # The mask last: what the caller sends meanwhile waits for the payload.
-    return (*steps, Step("signals", lambda inside: _reset_signals()))
 
 
 def run(plan: Plan, inside: Inside, filter: Load | None, init_filter: Load | None) -> NoReturn:
@@ -119,7 +119,7 @@ def run(plan: Plan, inside: Inside, filter: Load | None, init_filter: Load | Non
         setup = steps(plan)
         _go_through(setup, inside)
         if plan.with_init:
-            payload = init.fork_payload()
+            payload = init.fork_payload(inside)
             if payload:
                 init.run(plan, inside, payload, init_filter)
         _become_payload(plan, inside, len(setup), filter)

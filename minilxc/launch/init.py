@@ -9,11 +9,11 @@ makes itself. All of that is in force before the payload's execve.
 from __future__ import annotations
 
 import _signal
-import ctypes
 import os
 
 from minilxc.launch import credentials, program
 from minilxc.launch.channel import fail
+from minilxc.linux.syscalls import os_error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,15 +23,24 @@ if TYPE_CHECKING:
     from minilxc.launch.plan import Plan
     from minilxc.seccomp.loader import Load
 
-_READY = _signal.SIGUSR1  # what init sends the payload's process once it is confined itself
 
+def fork_payload(inside: Inside) -> int:
+    """Fork the payload's process off: 0 in it, its pid in init. It is in a session of its own, as LXC's is.
 
-def fork_payload() -> int:
-    """Fork the payload's process off: 0 in it, its pid in init. It is in a session of its own, as LXC's is."""
+    Either side is left with its end of a pipe (`inside.confined`) by which init lets the payload go on.
+    """
+    reading, writing = os.pipe()
     payload = os.fork()
+    inside.confined = writing if payload else reading
+    os.close(reading if payload else writing)
     if payload == 0:
         os.setsid()
     return payload
+
+
+def wait_until_confined(inside: Inside) -> None:
+    """Payload's process: wait until its init is confined (or gone, which ends this process too)."""
+    os.read(inside.confined, 1)
 
 
 def run(plan: Plan, inside: Inside, payload: int, init_filter: Load | None) -> NoReturn:
@@ -40,13 +49,9 @@ def run(plan: Plan, inside: Inside, payload: int, init_filter: Load | None) -> N
         _confine(plan, inside, init_filter)
     except OSError as error:
         fail(inside.channel, "init", error)
-    os.kill(payload, _READY)
+    inside.channel.close()
+    os.close(inside.confined)
     _look_after(payload)
-
-
-def wait_until_confined() -> None:
-    """Payload's process: wait until its init is confined. All signals are blocked still."""
-    _signal.sigwait({_READY})
 
 
 def _confine(plan: Plan, inside: Inside, init_filter: Load | None) -> None:
@@ -60,13 +65,9 @@ def _confine(plan: Plan, inside: Inside, init_filter: Load | None) -> None:
     credentials.set_death_signal(plan.death_signal)
     credentials.hide_from_tracers()
     credentials.adopt_orphans()
-    program.close_descriptors(inside.channel)
-    # Nobody hears of a failure through the channel once it is closed, and closing it may not be
-    # allowed once the filter is loaded: so the filter comes last and its errno goes into the page.
-    inside.channel.close()
+    program.close_descriptors((inside.channel.fileno(), inside.confined))
     if init_filter is not None and init_filter() != 0:
-        inside.page.init_errno = ctypes.get_errno()
-        os._exit(1)
+        raise os_error("seccomp filter")
 
 
 def _look_after(payload: int) -> NoReturn:

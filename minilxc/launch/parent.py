@@ -156,8 +156,6 @@ def _listen(plan: Plan, outside: _Outside) -> tuple[int | None, tuple[int, ...]]
     page = outside.page
     if page.execve_errno:
         raise _exec_error(plan, page.execve_errno)
-    if page.init_errno:
-        raise _step_error(plan, "seccomp", page.init_errno, "filter of init", os.strerror(page.init_errno))
     if page.step != child.EXECVE:
         raise StartError(
             f"{child.step_names(plan)[page.step]}: the child was killed", plan.name, step=child.step_names(plan)[page.step]

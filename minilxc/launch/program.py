@@ -17,7 +17,7 @@ from minilxc.linux.syscalls import os_error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from minilxc.launch.channel import Channel, Page
+    from minilxc.launch.channel import Page
     from minilxc.seccomp.loader import Load
 
 # What execvp(3) searches when PATH is unset.
@@ -65,12 +65,14 @@ def find(program: Program) -> str:
     raise os_error(name, problem)
 
 
-def close_descriptors(channel: Channel) -> None:
-    """Close every descriptor but the standard ones and the channel, which execve closes."""
-    keep = channel.fileno()
-    if keep > 3:
-        close_range(3, keep - 1)
-    close_range(keep + 1, 0xFFFFFFFF)
+def close_descriptors(keep: tuple[int, ...]) -> None:
+    """Close every descriptor but the standard ones and those to `keep`, which execve closes."""
+    first = 3
+    for descriptor in sorted(keep):
+        if descriptor > first:
+            close_range(first, descriptor - 1)
+        first = descriptor + 1
+    close_range(first, 0xFFFFFFFF)
 
 
 libc_execve = ctypes.PyDLL(None, use_errno=True).execve

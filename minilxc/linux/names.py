@@ -33,9 +33,9 @@ NAMESPACES: dict[str, int] = {
 """Name as in /proc/PID/ns to its CLONE_NEW* flag (namespaces(7))."""
 
 SIGNALS: dict[str, int] = {
-    name: int(getattr(_signal, name))
-    for name in dir(_signal)
-    if name.startswith("SIG") and not name.startswith(("SIG_", "SIGRT"))
+    name: number
+    for name, number in vars(_signal).items()
+    if name.startswith("SIG") and name[3] != "_" and name[3:5] != "RT"
 }
 """`SIGTERM` and so on to this machine's number (signal(7); mips and alpha number them differently)."""
 

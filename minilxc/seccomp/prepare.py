@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 INIT_CALLS = (
     *("wait4", "waitid", "rt_sigtimedwait", "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "kill"),
-    *("exit", "exit_group", "brk", "mmap", "munmap", "futex", "restart_syscall"),
+    *("exit", "exit_group", "close", "brk", "mmap", "munmap", "futex", "restart_syscall"),
 )
 """What minilxc's own process 1 needs to wait for its children, whatever the policy says."""
 

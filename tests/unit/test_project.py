@@ -154,3 +154,18 @@ def test_links_of_the_documents_lead_somewhere():
         for target in re.findall(r"\]\(([^)#]+)\)", document.read_text()):
             if not target.startswith("https://"):
                 assert (document.parent / target).exists(), f"{document.name}: {target}"
+
+
+@pytest.mark.parametrize("command", ["start", "execute", "checkconfig", "seccomp compile"])
+def test_manual_page_has_the_options_that_help_has(command):
+    """minilxc(1) has those that the commands share; every other page has the command's own."""
+    ran = subprocess.run([ENTRY, *command.split(), "--help"], text=True, capture_output=True, check=True)
+    helped = set(re.findall(r"(?<![\w-])--?[a-zA-Z][\w-]*", re.sub(r"(?s)\A.*?\n\n", "", ran.stdout)))
+    manual = {
+        name: set(re.findall(r"\*\*(--?[a-zA-Z][\w-]*)\*\*", page.read_text().replace("\\-", "-")))
+        for name in ("minilxc", f"minilxc-{command.split()[0]}")
+        for page in [CHECKOUT / "docs" / "man" / f"{name}.md"]
+    }
+    common, own = manual.values()
+    assert helped - common - own == set()
+    assert own - helped == set()
