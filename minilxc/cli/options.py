@@ -95,6 +95,19 @@ class Given:
         return self._values.get(option.long, [])
 
 
+def show_about(command: Command, given: Given) -> bool:
+    """Print what --help, --usage or --version ask for; whether one of them was given."""
+    if VERSION in given:
+        from minilxc import cli
+
+        print(cli.VERSION)
+    elif HELP in given:
+        print(command.help())
+    elif USAGE in given:
+        print(command.usage())
+    return any(option in given for option in (HELP, USAGE, VERSION))
+
+
 def read(command: Command, arguments: Sequence[str]) -> Given:
     """Sort `arguments` as getopt_long(3) does, except that the first word that is no option ends them.
 
@@ -115,7 +128,9 @@ def read(command: Command, arguments: Sequence[str]) -> Given:
                 raise _unknown(command, f"--{long}", by_long)
             if equals and not option.value:
                 raise UsageError(f"option --{option.long} takes no value", hint=command.usage())
-            values.setdefault(option.long, []).append(value if equals else _value(option, rest, f"--{long}", command))
+            values.setdefault(option.long, []).append(
+                value if equals else _value(option, rest, f"--{long}", command)
+            )
             continue
         letters = word[1:]
         while letters:
@@ -150,4 +165,6 @@ def _unknown(command: Command, shown: str, by_long: dict[str, Option]) -> UsageE
     from difflib import get_close_matches
 
     close = get_close_matches(shown, [f"--{name}" for name in by_long], 1)
-    return UsageError(f"unknown option '{shown}'", hint=f"did you mean '{close[0]}'?" if close else command.usage())
+    return UsageError(
+        f"unknown option '{shown}'", hint=f"did you mean '{close[0]}'?" if close else command.usage()
+    )

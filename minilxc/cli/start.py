@@ -6,7 +6,7 @@ import os
 
 from minilxc.cli import options
 from minilxc.errors import ConfigError, MinilxcError, UsageError
-from minilxc.log import ERROR, NAMES, NOTICE, WARN, Log
+from minilxc.log import DEBUG, ERROR, NAMES, Log
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,30 +17,28 @@ if TYPE_CHECKING:
     from minilxc.seccomp.prepare import Prepared
 
 _SHARED = (options.NAME, options.FILE, options.PATH, options.DEFINE, options.DRY_RUN)
-COMMANDS = {
-    "start": options.Command(
-        "start", "start a container", (*_SHARED, options.FOREGROUND, options.DAEMON), runs=True
-    ),
-    "execute": options.Command("execute", "run a command in a container", _SHARED, runs=True),
-}
+START = options.Command(
+    "start", "start a container", (*_SHARED, options.FOREGROUND, options.DAEMON), runs=True
+)
+EXECUTE = options.Command("execute", "run a command in a container", _SHARED, runs=True)
 
 
-def run(name: str, words: Sequence[str]) -> int:
-    """Run the command; its exit status is that of the container's first process, or 128 + signal."""
-    command = COMMANDS[name]
+def start(words: Sequence[str]) -> int:
+    """Start a container; the exit status is that of its first process, or 128 + signal."""
+    return _run(START, words)
+
+
+def execute(words: Sequence[str]) -> int:
+    """Run a command in a container; the exit status is that of the command, or 128 + signal."""
+    return _run(EXECUTE, words)
+
+
+def _run(command: options.Command, words: Sequence[str]) -> int:
     given = options.read(command, words)
-    for option, text in ((options.HELP, command.help), (options.USAGE, command.usage)):
-        if option in given:
-            print(text())
-            return 0
-    if options.VERSION in given:
-        from minilxc.cli import VERSION
-
-        print(VERSION)
+    if options.show_about(command, given):
         return 0
-    log = Log()
     try:
-        return _start(name, given)
+        return _start(command, given)
     except MinilxcError as error:
         log = _open_log(given, None, quiet=True)
         log.write(ERROR, "start", str(error))
@@ -49,21 +47,21 @@ def run(name: str, words: Sequence[str]) -> int:
         raise
 
 
-def _start(command: str, given: options.Given) -> int:
+def _start(command: options.Command, given: options.Given) -> int:
     from minilxc.launch import plan as planning
 
     name = given.get(options.NAME)
     if name is None:
-        raise UsageError("the container has no name (-n NAME)", hint=COMMANDS[command].usage())
+        raise UsageError("the container has no name (-n NAME)", hint=command.usage())
     planning.check_name(name)
-    if command == "start" and options.FOREGROUND not in given and options.DRY_RUN not in given:
+    if command is START and options.FOREGROUND not in given and options.DRY_RUN not in given:
         raise UsageError("a start in the background is not supported yet", hint="use -F")
     lxcpath = given.get(options.PATH) or planning.DEFAULT_PATH
     config = read_config(given, lxcpath, name)
     log = _open_log(given, config)
     for level, where, text in config.notes:
         log.write(level, "config", f"{where}: {text}")
-    plan = make_plan(config, name, lxcpath, given.words, command == "execute", log)
+    plan = make_plan(config, name, lxcpath, given.words, command is EXECUTE, log)
     if options.DRY_RUN in given:
         for subject, text in plan.lines():
             print(f"{subject:12} {text}")
@@ -74,27 +72,34 @@ def _start(command: str, given: options.Given) -> int:
 
 
 def read_config(given: options.Given, lxcpath: str, name: str) -> Config:
-    """The container's config: -f FILE, or PATH/NAME/config; with -s on top. Raises ConfigError."""
+    """The container's config, with -s on top. Raises ConfigError."""
     from minilxc.config.parse import Config
 
+    return Config.read(config_path(given, lxcpath, name), given.all(options.DEFINE))
+
+
+def config_path(given: options.Given, lxcpath: str, name: str) -> str:
+    """Where the config is: -f FILE, or PATH/NAME/config. Raises ConfigError when there is neither."""
     path = given.get(options.FILE)
     if path is None:
         path = f"{lxcpath}/{name}/config"
         if not os.path.exists(path):
-            raise ConfigError("no config", name, f"-f FILE, or {path}")
-    return Config.read(path, given.all(options.DEFINE))
+            raise ConfigError("there is no config", name, f"-f FILE, or {path}")
+    return path
 
 
 def make_plan(config: Config, name: str, lxcpath: str, words: list[str], with_init: bool, log: Log) -> Plan:
     """The plan of a start, with its policy compiled or taken from the cache."""
     from minilxc.launch import plan as planning
 
-    def prepare(path: str, where: str) -> Prepared:
+    def prepare(path: str) -> Prepared:
         from minilxc.launch.lock import open_state_directory
         from minilxc.seccomp.prepare import prepare
 
         cache = f"{open_state_directory()}/seccomp"
-        return prepare(path, machine=None, cache_dir=cache, debug=lambda text: log.write(1, "seccomp", text))
+        return prepare(
+            path, machine=None, cache_dir=cache, debug=lambda text: log.write(DEBUG, "seccomp", text)
+        )
 
     return planning.make(config, name, lxcpath, words, with_init=with_init, prepare=prepare, debug=log.write)
 

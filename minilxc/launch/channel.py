@@ -49,19 +49,25 @@ class Channel:
         data = kind + text.encode(errors="surrogateescape")[: _LIMIT - 1]
         ancillary = []
         if descriptors:
-            ancillary = [(_SOL_SOCKET, _SCM_RIGHTS, b"".join(fd.to_bytes(4, sys.byteorder) for fd in descriptors))]
+            ancillary = [
+                (_SOL_SOCKET, _SCM_RIGHTS, b"".join(fd.to_bytes(4, sys.byteorder) for fd in descriptors))
+            ]
         self._socket.sendmsg([data], ancillary, _socket.MSG_NOSIGNAL)
 
     def receive(self) -> tuple[bytes, str, tuple[int, ...]]:
         """Wait for a message: (kind, text, descriptors). The kind is b"" when nobody is there any more."""
         try:
-            data, ancillary, _, _ = self._socket.recvmsg(_LIMIT, _socket.CMSG_SPACE(256 * 4), _socket.MSG_CMSG_CLOEXEC)
+            data, ancillary, _, _ = self._socket.recvmsg(
+                _LIMIT, _socket.CMSG_SPACE(256 * 4), _socket.MSG_CMSG_CLOEXEC
+            )
         except ConnectionResetError:
             return b"", "", ()
         descriptors: tuple[int, ...] = ()
         for level, kind, raw in ancillary:
             if (level, kind) == (_SOL_SOCKET, _SCM_RIGHTS):
-                descriptors += tuple(int.from_bytes(raw[i : i + 4], sys.byteorder) for i in range(0, len(raw) - 3, 4))
+                descriptors += tuple(
+                    int.from_bytes(raw[i : i + 4], sys.byteorder) for i in range(0, len(raw) - 3, 4)
+                )
         return data[:1], data[1:].decode(errors="surrogateescape"), descriptors
 
     def wait_to_go_on(self) -> None:

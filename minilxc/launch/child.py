@@ -90,7 +90,7 @@ def steps(plan: Plan) -> tuple[Step, ...]:
         yielded += [Step("personality", lambda inside: process.personality(persona))]
     if plan.limits:
         # After all that the set-up itself opens and writes; by the parent, who may raise them.
-        yielded += [Step("limits", lambda inside: _ask_for_limits(inside))]
+        yielded += [Step("limits", _ask_for_limits)]
     return tuple(yielded)
 
 
@@ -105,7 +105,7 @@ def last_steps(plan: Plan) -> tuple[Step, ...]:
         # As the payload's user: who may not execute it is told so while a message can still be sent.
         Step("program", lambda inside: _find(plan, inside)),
         # So far both went on side by side; from here on the payload may be watched by nothing unconfined.
-        *((Step("init", lambda inside: init.wait_until_confined(inside)),) if plan.with_init else ()),
+        *((Step("init", init.wait_until_confined),) if plan.with_init else ()),
         Step("descriptors", lambda inside: program.close_descriptors((inside.channel.fileno(),))),
         # The mask last: what the caller sends meanwhile waits for the payload.
         Step("signals", lambda inside: _reset_signals()),
@@ -123,7 +123,7 @@ def run(plan: Plan, inside: Inside, filter: Load | None, init_filter: Load | Non
             if payload:
                 init.run(plan, inside, payload, init_filter)
         _become_payload(plan, inside, len(setup), filter)
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001  no exception may run the caller's code in this copy of it
         fail(inside.channel, "bug", error)
 
 

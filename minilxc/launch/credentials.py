@@ -44,7 +44,9 @@ class Credentials:
     def describe(self) -> str:
         """Who the payload is, on one line."""
         kept = self.last_capability + 1 - len(self.dropped)
-        return f"uid {self.uid}, gid {self.gid}, {kept} capabilities" + (", no_new_privs" if self.no_new_privs else "")
+        return f"uid {self.uid}, gid {self.gid}, {kept} capabilities" + (
+            ", no_new_privs" if self.no_new_privs else ""
+        )
 
 
 def limit_capabilities(credentials: Credentials) -> None:
@@ -84,11 +86,15 @@ def settle(credentials: Credentials) -> None:
     everything = range(credentials.last_capability + 1)
     kept = set(everything).difference(credentials.dropped) if credentials.uid == 0 else set()
     lost = [capability for capability in everything if capability not in kept]
-    _set_capabilities(effective_off=lost, permitted_off=lost, effective_on=sorted(kept), last=credentials.last_capability)
+    _set_capabilities(
+        effective_off=lost, permitted_off=lost, effective_on=sorted(kept), last=credentials.last_capability
+    )
     _prctl.prctl(_prctl.PR_SET_NO_NEW_PRIVS, 1)
 
 
-def _set_capabilities(effective_off: list[int], permitted_off: list[int], effective_on: list[int], last: int) -> None:
+def _set_capabilities(
+    effective_off: list[int], permitted_off: list[int], effective_on: list[int], last: int
+) -> None:
     permitted = _prctl.get_caps([], list(effective_on), [])[_prctl.CAP_PERMITTED]
     held = [capability for capability in effective_on if permitted[capability]]
     _prctl.set_caps(held, [], [], effective_off, permitted_off, list(range(last + 1)))

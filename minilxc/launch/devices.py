@@ -92,7 +92,12 @@ def boot_id() -> None:
     os.write(descriptor, text.encode())
     os.close(descriptor)
     copy = kernel.open_tree_clone(kernel.AT_FDCWD, path, recursive=False)
-    flags = kernel.MOUNT_ATTR_RDONLY | kernel.MOUNT_ATTR_NOSUID | kernel.MOUNT_ATTR_NODEV | kernel.MOUNT_ATTR_NOEXEC
+    flags = (
+        kernel.MOUNT_ATTR_RDONLY
+        | kernel.MOUNT_ATTR_NOSUID
+        | kernel.MOUNT_ATTR_NODEV
+        | kernel.MOUNT_ATTR_NOEXEC
+    )
     kernel.mount_setattr(copy, target, attr_set=flags)
     place = os.open(target, os.O_PATH)
     if kernel.filesystem_magic(place) == kernel.PROC_SUPER_MAGIC:

@@ -131,8 +131,19 @@ class Mount:
 class Flags:
     """The options of a mount entry, sorted by who acts on them."""
 
-    __slots__ = ("attr_clr", "attr_set", "bind", "create", "optional", "options", "propagation", "recursive")
-    __slots__ += ("propagation_recursive", "relative", "remount")
+    __slots__ = (
+        "attr_clr",
+        "attr_set",
+        "bind",
+        "create",
+        "optional",
+        "options",
+        "propagation",
+        "propagation_recursive",
+        "recursive",
+        "relative",
+        "remount",
+    )
 
     def __init__(self) -> None:
         self.attr_set = self.attr_clr = self.propagation = 0
@@ -258,11 +269,10 @@ def _make(mount: Mount, root: int) -> None:
         new = target if mount.remount else _detached(mount, root)
         try:
             thing = mount.target or "/"
-            if mount.attr_set or mount.attr_clr:
-                if mount.fstype is None:
-                    kernel.mount_setattr(
-                        new, thing, attr_set=mount.attr_set, attr_clr=mount.attr_clr, recursive=mount.recursive
-                    )
+            if mount.fstype is None and (mount.attr_set or mount.attr_clr):
+                kernel.mount_setattr(
+                    new, thing, attr_set=mount.attr_set, attr_clr=mount.attr_clr, recursive=mount.recursive
+                )
             if not mount.remount:
                 kernel.move_mount(new, target, thing)
             if mount.propagation:
@@ -279,7 +289,9 @@ def _make(mount: Mount, root: int) -> None:
 def _detached(mount: Mount, root: int) -> int:
     """The mount, not attached to anything yet: a descriptor."""
     if mount.fstype is not None:
-        return kernel.mount_filesystem(mount.fstype, mount.options, mount.attr_set, f"{mount.fstype} on {mount.target}")
+        return kernel.mount_filesystem(
+            mount.fstype, mount.options, mount.attr_set, f"{mount.fstype} on {mount.target}"
+        )
     if not mount.relative:
         return kernel.open_tree_clone(kernel.AT_FDCWD, mount.source, mount.recursive)
     source = open_in_root(root, mount.source.lstrip("/"))
@@ -295,7 +307,9 @@ def open_in_root(root: int, path: str, flags: int = os.O_PATH, *, follow: bool =
     Without `follow`, a symbolic link anywhere in `path` is refused (ELOOP).
     """
     resolve = kernel.RESOLVE_IN_ROOT | kernel.RESOLVE_NO_MAGICLINKS
-    return kernel.openat2(root, path or ".", flags, resolve if follow else resolve | kernel.RESOLVE_NO_SYMLINKS)
+    return kernel.openat2(
+        root, path or ".", flags, resolve if follow else resolve | kernel.RESOLVE_NO_SYMLINKS
+    )
 
 
 def open_target(root: int, path: str, create: str, *, follow: bool = True) -> int:

@@ -6,6 +6,7 @@ import os
 
 from minilxc.linux import mount as kernel
 from minilxc.linux import process
+from minilxc.linux.names import NAMESPACES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class Namespaces:
     @property
     def clone_flags(self) -> int:
         """The CLONE_NEW* flags of the child's birth; the time namespace comes later, with its offsets."""
-        return sum(process.NAMESPACE_FLAGS[kind] for kind in self.new if kind != "time")
+        return sum(NAMESPACES[kind] for kind in self.new if kind != "time")
 
     def describe(self) -> str:
         """The namespaces by kind, on one line."""
@@ -64,7 +65,9 @@ class IdMaps:
     def describe(self) -> str:
         """The maps, on one line."""
         return "; ".join(
-            f"{kind} {line}" for kind, text in (("u", self.uid_map), ("g", self.gid_map)) for line in text.splitlines()
+            f"{kind} {line}"
+            for kind, text in (("u", self.uid_map), ("g", self.gid_map))
+            for line in text.splitlines()
         )
 
 
@@ -90,7 +93,7 @@ def complete(namespaces: Namespaces) -> None:
     """Child: join what others have and make the time namespace, which takes its offsets before its first user."""
     for join in namespaces.joined:
         if join.kind != "pid":  # settled at birth: a process never changes its own
-            process.setns(join.descriptor, process.NAMESPACE_FLAGS[join.kind])
+            process.setns(join.descriptor, NAMESPACES[join.kind])
     if "time" in namespaces.new:
         process.unshare(process.CLONE_NEWTIME)
         monotonic, boot = (divmod(offset, 10**9) for offset in namespaces.offsets)

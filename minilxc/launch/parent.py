@@ -77,6 +77,8 @@ def start(plan: Plan, log: Log) -> Started:
 
     All signals are blocked afterwards: who waits for the container reads them (sigwait, signalfd).
     """
+    if os.geteuid() != 0:
+        raise StartError("must be run as root; starting as an ordinary user is not supported yet", plan.name)
     for subject, text in plan.lines():
         log.write(1, subject, text)
     outside = _Outside()
@@ -141,7 +143,8 @@ def _clone(plan: Plan, outside: _Outside) -> None:
 
 def _listen(plan: Plan, outside: _Outside) -> tuple[int | None, tuple[int, ...]]:
     """Answer the child until its last word. Raises StartError when it was not execve."""
-    console, ttys = None, ()
+    console: int | None = None
+    ttys: tuple[int, ...] = ()
     while True:
         kind, text, descriptors = outside.ours.receive()
         if kind == channel.TERMINALS:
@@ -157,9 +160,8 @@ def _listen(plan: Plan, outside: _Outside) -> tuple[int | None, tuple[int, ...]]
     if page.execve_errno:
         raise _exec_error(plan, page.execve_errno)
     if page.step != child.EXECVE:
-        raise StartError(
-            f"{child.step_names(plan)[page.step]}: the child was killed", plan.name, step=child.step_names(plan)[page.step]
-        )
+        step = child.step_names(plan)[page.step]
+        raise StartError(f"{step}: the child was killed", plan.name, step=step)
     return console, ttys
 
 

@@ -13,17 +13,18 @@ from minilxc.launch.program import Program
 from minilxc.launch.rootfs import Rootfs
 from minilxc.linux import mount as kernel
 from minilxc.linux import process
+from minilxc.linux.names import NAMESPACES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from minilxc.config.parse import Config
+    from minilxc.config.values import MountEntry
     from minilxc.launch.terminal import Terminal
     from minilxc.seccomp.prepare import Prepared
 
 CAP_NET_ADMIN = 12
-_KINDS = ("cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts")
 _NAME_BYTES = 64
 
 
@@ -164,21 +165,19 @@ def make(
     command: Sequence[str],
     *,
     with_init: bool,
-    prepare: Callable[[str, str], Prepared],
+    prepare: Callable[[str], Prepared],
     debug: Callable[[int, str, str], None],
 ) -> Plan:
     """The plan for `config`.
 
     `command` takes the place of the config's program; `with_init` is the difference between execute
-    and start. `prepare(path, where)` gives the filters of a policy; `debug(level, subject, text)` is
+    and start. `prepare(path)` gives the filters of a policy; `debug(level, subject, text)` is
     the log. Raises ConfigError, PolicyError, StartError or Refused; changes nothing.
     """
-    if os.geteuid() != 0:
-        raise StartError("must be run as root; starting as an ordinary user is not supported yet", name)
     namespaces, loopback = _namespaces(config)
     idmap = _idmap(config, namespaces)
     rootfs = _rootfs(config)
-    _refuse_host_changes(config, namespaces, rootfs)
+    _refuse_host_changes(config, namespaces)
     dropped, last = _capabilities(config)
     autodev = config.get("lxc.autodev") and rootfs.path is not None
     uid = config.get("lxc.init.uid")
@@ -228,7 +227,10 @@ def _namespaces(config: Config) -> tuple[Namespaces, bool]:
     """The container's namespaces, and whether the interface lo of an empty network is to be up."""
     types = {index: network.get("type") for index, network in config.networks().items()}
     host_network = bool(types) and set(types.values()) == {"none"}
-    loopback = any(network.get("flags") == "up" for network in config.networks().values() if network.get("type") == "empty")
+    loopback = any(
+        network.get("type") == "empty" and network.get("flags") == "up"
+        for network in config.networks().values()
+    )
     offsets = (config.get("lxc.time.offset.monotonic"), config.get("lxc.time.offset.boot"))
     shared = config.group("lxc.namespace.share")
     clone, keep = config.get("lxc.namespace.clone"), config.get("lxc.namespace.keep")
@@ -236,15 +238,19 @@ def _namespaces(config: Config) -> tuple[Namespaces, bool]:
         new = set(clone)
     elif keep:
         # As LXC: all that are not kept, but a user namespace only where there is an id map for it.
-        new = set(_KINDS) - set(keep) - {"user"}
+        new = set(NAMESPACES) - set(keep) - {"user"}
     else:
-        new = {"mnt", "pid", "uts", "ipc", "net", "cgroup"} & (set(os.listdir("/proc/self/ns")) | {"mnt", "pid"})
+        new = {"mnt", "pid", "uts", "ipc", "net", "cgroup"} & (
+            set(os.listdir("/proc/self/ns")) | {"mnt", "pid"}
+        )
     if host_network:
         new.discard("net")
     if any(offsets):
         if "time" in keep:
             where = config.where("lxc.time.offset.boot") or config.where("lxc.time.offset.monotonic")
-            raise ConfigError("lxc.time.offset.*: needs a time namespace, which lxc.namespace.keep forbids", where)
+            raise ConfigError(
+                "lxc.time.offset.*: needs a time namespace, which lxc.namespace.keep forbids", where
+            )
         new.add("time")
     has_map = bool(config.get("lxc.idmap"))
     if "user" in new and not has_map:
@@ -253,7 +259,8 @@ def _namespaces(config: Config) -> tuple[Namespaces, bool]:
         )
     if has_map:
         if "user" in keep:
-            raise ConfigError("lxc.idmap: needs a user namespace, which lxc.namespace.keep forbids", config.where("lxc.idmap"))
+            what = "lxc.idmap: needs a user namespace, which lxc.namespace.keep forbids"
+            raise ConfigError(what, config.where("lxc.idmap"))
         new.add("user")
     joined = []
     for kind, entry in shared.items():
@@ -308,7 +315,9 @@ def _idmap(config: Config, namespaces: Namespaces) -> IdMaps | None:
         own = [entry for entry in ranges if entry.kind == kind]
         texts[kind] = "".join(f"{entry.inside} {entry.outside} {entry.count}\n" for entry in own)
         wanted = config.get(key)
-        mapped = [n for n in (0, wanted) if any(entry.inside <= n < entry.inside + entry.count for entry in own)]
+        mapped = [
+            n for n in (0, wanted) if any(entry.inside <= n < entry.inside + entry.count for entry in own)
+        ]
         if wanted not in mapped:
             where = config.where(key) or config.where("lxc.idmap")
             raise ConfigError(f"{key}: {wanted} has no place in the id map", where)
@@ -326,15 +335,20 @@ def _rootfs(config: Config) -> Rootfs:
         reason = "is not a folder" if os.path.exists(path) else "No such file or directory"
         raise ConfigError(f"lxc.rootfs.path: '{path}': {reason}", where)
     if os.path.realpath(path) == "/":
-        raise ConfigError("lxc.rootfs.path: '/' is the host's own root", where, "leave the key out to share it")
+        raise ConfigError(
+            "lxc.rootfs.path: '/' is the host's own root", where, "leave the key out to share it"
+        )
     mountpoint = config.get("lxc.rootfs.mount")
     if mountpoint is not None and not os.path.isdir(mountpoint):
-        raise ConfigError(f"lxc.rootfs.mount: '{mountpoint}': is not a folder", config.where("lxc.rootfs.mount"))
+        raise ConfigError(
+            f"lxc.rootfs.mount: '{mountpoint}': is not a folder", config.where("lxc.rootfs.mount")
+        )
     words = config.get("lxc.rootfs.options")
     flags = mounts.read_options(words, config.where("lxc.rootfs.options") or "", entry=False)
     if flags.options:
         raise ConfigError(
-            f"lxc.rootfs.options: a folder takes no option '{flags.options[0]}'", config.where("lxc.rootfs.options")
+            f"lxc.rootfs.options: a folder takes no option '{flags.options[0]}'",
+            config.where("lxc.rootfs.options"),
         )
     return Rootfs(
         os.path.abspath(path),
@@ -346,7 +360,13 @@ def _rootfs(config: Config) -> Rootfs:
     )
 
 
-def _refuse_host_changes(config: Config, namespaces: Namespaces, rootfs: Rootfs) -> None:
+_SYSCTL_NAMESPACES = {"kernel.hostname": "uts", "kernel.domainname": "uts"} | {
+    f"kernel.{name}": "ipc"
+    for name in ("msgmax", "msgmnb", "msgmni", "sem", "shmall", "shmmax", "shmmni", "shm_rmid_forced")
+}
+
+
+def _refuse_host_changes(config: Config, namespaces: Namespaces) -> None:
     """Refuse what would reach the host because a namespace is missing."""
     new = namespaces.new | {join.kind for join in namespaces.joined}
     if "mnt" not in namespaces.new:
@@ -360,9 +380,10 @@ def _refuse_host_changes(config: Config, namespaces: Namespaces, rootfs: Rootfs)
             config.where("lxc.uts.name"),
         )
     for name, entry in config.group("lxc.sysctl").items():
-        needed = "net" if name.startswith("net.") else "uts" if name in ("kernel.hostname", "kernel.domainname") else ""
+        needed = "net" if name.startswith("net.") else _SYSCTL_NAMESPACES.get(name)
         if needed and needed not in new:
-            raise Refused(f"lxc.sysctl.{name}: without a {needed} namespace of its own this would be the host's", entry.where)
+            what = f"lxc.sysctl.{name}: without a {needed} namespace of its own the container would set the host's"
+            raise Refused(what, entry.where)
 
 
 def _capabilities(config: Config) -> tuple[tuple[int, ...], int]:
@@ -385,7 +406,8 @@ def _terminal(config: Config, autodev: bool, idmap: IdMaps | None, uid: int) -> 
 
     stdio = tuple(descriptor for descriptor in range(3) if os.isatty(descriptor)) if console else ()
     group = idmap is None or any(
-        entry.kind == "g" and entry.inside <= 5 < entry.inside + entry.count for entry in config.get("lxc.idmap")
+        entry.kind == "g" and entry.inside <= 5 < entry.inside + entry.count
+        for entry in config.get("lxc.idmap")
     )
     directory = config.get("lxc.tty.dir")
     return Terminal(
@@ -414,7 +436,9 @@ def _system_mounts(
         elif word == "sys":
             found += _sys(mode)
         elif force or "cgroup" not in namespaces.new:
-            raise ConfigError(f"lxc.mount.auto: '{word}' is not supported yet", config.where("lxc.mount.auto"))
+            raise ConfigError(
+                f"lxc.mount.auto: '{word}' is not supported yet", config.where("lxc.mount.auto")
+            )
         # Else as in LXC: with a cgroup namespace of its own the container mounts cgroups itself.
     return tuple(found)
 
@@ -431,7 +455,9 @@ def _again(path: str, *, read_only: bool) -> Mount:
 
 
 def _proc(mode: str, keeps_net_admin: bool) -> list[Mount]:
-    whole = Mount("proc", "proc", "proc", options=("source=proc",), attr_set=_PROC_FLAGS, create="dir", follow=False)
+    whole = Mount(
+        "proc", "proc", "proc", options=("source=proc",), attr_set=_PROC_FLAGS, create="dir", follow=False
+    )
     if mode == "rw":
         return [whole]
     network = [_again("proc/sys/net", read_only=False)] if keeps_net_admin else []
@@ -440,17 +466,20 @@ def _proc(mode: str, keeps_net_admin: bool) -> list[Mount]:
 
 def _sys(mode: str) -> list[Mount]:
     attr_set = 0 if mode == "rw" else kernel.MOUNT_ATTR_RDONLY
-    whole = Mount("sysfs", "sys", "sysfs", options=("source=sysfs",), attr_set=attr_set, create="dir", follow=False)
+    whole = Mount(
+        "sysfs", "sys", "sysfs", options=("source=sysfs",), attr_set=attr_set, create="dir", follow=False
+    )
     return [whole, _again("sys/devices/virtual/net", read_only=False)] if mode == "mixed" else [whole]
 
 
 def _entries(config: Config, rootfs: Rootfs, debug: Callable[[int, str, str], None]) -> tuple[Mount, ...]:
     """The mounts of the fstab file and of the entries, in LXC's order."""
-    prefixes = tuple({rootfs.path, rootfs.mountpoint, (config.get("lxc.rootfs.path") or ("", ""))[1]} - {None, ""})
-    if rootfs.path is None:
-        prefixes = ("/",)
+    prefixes: tuple[str, ...] = ("/",)
+    if rootfs.path is not None:
+        prefixes = (rootfs.path, rootfs.mountpoint, config.get("lxc.rootfs.path")[1])
     found = []
-    for entry, where in [*_fstab(config), *((entry.value, entry.where) for entry in config.entries("lxc.mount.entry"))]:
+    written = [(entry.value, entry.where) for entry in config.entries("lxc.mount.entry")]
+    for entry, where in (*_fstab(config), *written):
         mount = mounts.from_entry(entry, where, prefixes)
         if mount is None:
             # What LXC does too: such a target names a place of the host's tree, which is left behind.
@@ -461,7 +490,8 @@ def _entries(config: Config, rootfs: Rootfs, debug: Callable[[int, str, str], No
     return tuple(found)
 
 
-def _fstab(config: Config):  # type: ignore[no-untyped-def]
+def _fstab(config: Config) -> Iterator[tuple[MountEntry, str]]:
+    """The entries of the fstab file, with where they stand."""
     path = config.get("lxc.mount.fstab")
     if path is None:
         return
@@ -471,7 +501,9 @@ def _fstab(config: Config):  # type: ignore[no-untyped-def]
         with open(path, errors="surrogateescape") as file:
             lines = file.read().splitlines()
     except OSError as error:
-        raise ConfigError(f"lxc.mount.fstab: '{path}': {error.strerror}", config.where("lxc.mount.fstab")) from None
+        raise ConfigError(
+            f"lxc.mount.fstab: '{path}': {error.strerror}", config.where("lxc.mount.fstab")
+        ) from None
     for number, line in enumerate(lines, 1):
         if line.strip() and not line.lstrip().startswith("#"):
             try:
@@ -520,7 +552,9 @@ def _program(config: Config, command: Sequence[str], with_init: bool) -> Program
         key = "lxc.execute.cmd" if with_init else "lxc.init.cmd"
         command = config.get(key)
         if not command:
-            raise UsageError("there is no command to execute", config.source, "-- COMMAND, or lxc.execute.cmd")
+            raise UsageError(
+                "there is no command to execute", config.source, "-- COMMAND, or lxc.execute.cmd"
+            )
     variables = {}
     for name, value in (*config.get("lxc.environment"), *config.get("lxc.environment.runtime")):
         variables[name] = value
@@ -529,15 +563,21 @@ def _program(config: Config, command: Sequence[str], with_init: bool) -> Program
     return Program(tuple(command), environment, config.get("lxc.init.cwd"), key)
 
 
-def _filters(config: Config, prepare: Callable[[str, str], Prepared]) -> Prepared | None:
+def _filters(config: Config, prepare: Callable[[str], Prepared]) -> Prepared | None:
     path = config.get("lxc.seccomp.profile")
     if path is None:
         return None
     where = config.where("lxc.seccomp.profile") or ""
-    if credentials.filter_mode() and not config.get("lxc.seccomp.allow_nesting"):
+    if not os.path.exists(path):
+        raise ConfigError(f"lxc.seccomp.profile: '{path}': No such file or directory", where)
+    try:
+        confined = credentials.filter_mode()
+    except OSError:
+        raise Refused("lxc.seccomp.profile: this kernel has no seccomp filters", where) from None
+    if confined and not config.get("lxc.seccomp.allow_nesting"):
         raise Refused(
             "lxc.seccomp.profile: a filter confines minilxc itself already, and LXC would skip the policy",
             where,
             "lxc.seccomp.allow_nesting = 1 stacks both",
         )
-    return prepare(path, where)
+    return prepare(path)

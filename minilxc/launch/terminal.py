@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from minilxc.launch.channel import TERMINALS
 from minilxc.launch.mounts import open_in_root, open_target
 from minilxc.linux import mount as kernel
 from minilxc.linux.terminal import pty_number, set_controlling_terminal, unlock_pty
@@ -61,18 +62,18 @@ def make(terminal: Terminal, root: int, channel: Channel) -> int | None:
 
     Returns the console's slave when standard descriptors are to become it. Raises OSError.
     """
-    from minilxc.launch.channel import TERMINALS
-
     try:
         dev = open_in_root(root, "dev", os.O_PATH | os.O_DIRECTORY, follow=False)
     except FileNotFoundError:
         return None  # as LXC: a root file system without /dev gets no terminals
-    options = ("source=devpts", "ptmxmode=0666", "mode=0620")
-    options += ("gid=5",) if terminal.group else ()
-    options += (f"max={terminal.maximum}",) if terminal.instance else ()
-    devpts = kernel.mount_filesystem("devpts", options, _ATTRIBUTES)
+    options = ["source=devpts", "ptmxmode=0666", "mode=0620"]
+    options += ["gid=5"] if terminal.group else []
+    options += [f"max={terminal.maximum}"] if terminal.instance else []
+    devpts = kernel.mount_filesystem("devpts", tuple(options), _ATTRIBUTES)
     # Attached even when nobody shall see it: a mount that is in no tree cannot be bound elsewhere.
-    place = open_target(dev, "pts", "dir" if terminal.autodev else "", follow=False) if terminal.instance else dev
+    place = (
+        open_target(dev, "pts", "dir" if terminal.autodev else "", follow=False) if terminal.instance else dev
+    )
     kernel.move_mount(devpts, place, "dev/pts")
     masters, slave = [], None
     names = ["console"] if terminal.console else []

@@ -67,9 +67,7 @@ def openat2(directory: int, path: str, flags: int, resolve: int, mode: int = 0) 
     Raises OSError, among them ELOOP for a link that `resolve` forbids and EXDEV for an escape.
     """
     how = (ctypes.c_uint64 * 3)(flags | os.O_CLOEXEC, mode, resolve)
-    return call(
-        path, NR_OPENAT2, directory, os.fsencode(path), ctypes.addressof(how), ctypes.sizeof(how)
-    )
+    return call(path, NR_OPENAT2, directory, os.fsencode(path), ctypes.addressof(how), ctypes.sizeof(how))
 
 
 def open_tree_clone(directory: int, path: str, recursive: bool) -> int:
@@ -94,7 +92,13 @@ class MountAttr(ctypes.Structure):
 
 
 def mount_setattr(
-    mount: int, thing: str, *, attr_set: int = 0, attr_clr: int = 0, propagation: int = 0, recursive: bool = False
+    mount: int,
+    thing: str,
+    *,
+    attr_set: int = 0,
+    attr_clr: int = 0,
+    propagation: int = 0,
+    recursive: bool = False,
 ) -> None:
     """Change flags (MOUNT_ATTR_*) or propagation (MS_*) of `mount`, a descriptor. mount_setattr(2), Linux 5.12."""
     attributes = MountAttr(attr_set=attr_set, attr_clr=attr_clr, propagation=propagation)
@@ -139,7 +143,9 @@ def _explained(error: OSError, context: int) -> OSError:
     except OSError:
         return error
     # "e tmpfs: Bad value for 'size'": one letter for the level, then the text
-    return OSError(error.errno, f"{error.strerror}: {message[2:]}" if message[2:] else error.strerror, error.filename)
+    return OSError(
+        error.errno, f"{error.strerror}: {message[2:]}" if message[2:] else error.strerror, error.filename
+    )
 
 
 libc.mount.argtypes = [ctypes.c_char_p] * 3 + [ctypes.c_ulong, ctypes.c_void_p]

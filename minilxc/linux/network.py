@@ -14,7 +14,11 @@ _IFF_UP = 1
 class _InterfaceFlags(ctypes.Structure):
     """struct ifreq with its flags. netdevice(7)."""
 
-    _fields_ = [("ifr_name", ctypes.c_char * 16), ("ifr_flags", ctypes.c_short), ("_rest", ctypes.c_char * 22)]
+    _fields_ = [
+        ("ifr_name", ctypes.c_char * 16),
+        ("ifr_flags", ctypes.c_short),
+        ("_rest", ctypes.c_char * 22),
+    ]
 
 
 def set_link_up(name: str) -> None:

@@ -16,27 +16,10 @@ from minilxc.linux.syscalls import (
     os_error,
 )
 
-# clone(2); the order is that of /proc/PID/ns as LXC lists it.
+# clone(2)
 CLONE_NEWTIME = 0x00000080
 CLONE_PIDFD = 0x00001000
-CLONE_NEWNS = 0x00020000
-CLONE_NEWCGROUP = 0x02000000
-CLONE_NEWUTS = 0x04000000
-CLONE_NEWIPC = 0x08000000
-CLONE_NEWUSER = 0x10000000
 CLONE_NEWPID = 0x20000000
-CLONE_NEWNET = 0x40000000
-
-NAMESPACE_FLAGS = {
-    "cgroup": CLONE_NEWCGROUP,
-    "ipc": CLONE_NEWIPC,
-    "mnt": CLONE_NEWNS,
-    "net": CLONE_NEWNET,
-    "pid": CLONE_NEWPID,
-    "time": CLONE_NEWTIME,
-    "user": CLONE_NEWUSER,
-    "uts": CLONE_NEWUTS,
-}
 
 PER_LINUX = 0x0000
 PER_LINUX32 = 0x0008
@@ -85,9 +68,7 @@ def fork_into(flags: int) -> tuple[int, int]:
     Raises OSError.
     """
     pidfd = ctypes.c_int(-1)
-    arguments = CloneArgs(
-        flags=flags | CLONE_PIDFD, pidfd=ctypes.addressof(pidfd), exit_signal=_SIGCHLD
-    )
+    arguments = CloneArgs(flags=flags | CLONE_PIDFD, pidfd=ctypes.addressof(pidfd), exit_signal=_SIGCHLD)
     clone = _call_holding_the_interpreter()
     python = ctypes.pythonapi
     python.PyOS_BeforeFork()
@@ -123,7 +104,14 @@ libc.personality.argtypes = [ctypes.c_ulong]
 libc.sethostname.argtypes = [ctypes.c_char_p, ctypes.c_size_t]
 libc.prlimit64.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p]
 libc.mmap.restype = ctypes.c_void_p
-libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+libc.mmap.argtypes = [
+    ctypes.c_void_p,
+    ctypes.c_size_t,
+    ctypes.c_int,
+    ctypes.c_int,
+    ctypes.c_int,
+    ctypes.c_long,
+]
 libc.signalfd.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_int]
 
 
@@ -156,9 +144,7 @@ def join_session_keyring() -> None:
 def prlimit(pid: int, resource: int, soft: int | None, hard: int | None) -> None:
     """Set a resource limit of process `pid`; None means unlimited. prlimit(2)."""
     unlimited = (1 << 64) - 1
-    limit = (ctypes.c_uint64 * 2)(
-        unlimited if soft is None else soft, unlimited if hard is None else hard
-    )
+    limit = (ctypes.c_uint64 * 2)(unlimited if soft is None else soft, unlimited if hard is None else hard)
     check(libc.prlimit64(pid, resource, ctypes.addressof(limit), None), f"resource {resource}")
 
 

@@ -57,8 +57,8 @@ def run(plan: Plan, log: Log) -> int:
 def _on_signals(signals: int, started: Started, console: _Console | None) -> int | None:
     """Handle what has arrived. The container's status when it has ended."""
     raw = os.read(signals, _SIGNAL_RECORD * 16)
-    for start in range(0, len(raw), _SIGNAL_RECORD):
-        number = int.from_bytes(raw[start : start + 4], sys.byteorder)
+    for offset in range(0, len(raw), _SIGNAL_RECORD):
+        number = int.from_bytes(raw[offset : offset + 4], sys.byteorder)
         if number == _signal.SIGCHLD:
             pid, result = os.waitpid(started.pid, os.WNOHANG)
             if pid:
@@ -166,4 +166,5 @@ def _open(plan: Plan, path: str, flags: int) -> int:
     try:
         return os.open(path, flags | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise StartError(f"console: {path}: {error.strerror}", plan.name, step="console", errno=error.errno or 0) from None
+        what = f"console: {path}: {error.strerror}"
+        raise StartError(what, plan.name, step="console", errno=error.errno or 0) from None
