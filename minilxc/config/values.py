@@ -520,7 +520,7 @@ def rootfs(text: str) -> tuple[str, str]:
 
 def rootfs_not_yet(value: tuple[str, str]) -> str | None:
     """Why a root file system cannot be used now."""
-    return None if value[0] == "dir" else f"'{value[0]}' is not supported yet"
+    return None if value[0] in ("dir", "loop") else f"'{value[0]}' is not supported yet"
 
 
 def rootfs_options(text: str) -> tuple[str, ...]:

@@ -70,6 +70,17 @@ class Channel:
                 )
         return data[:1], data[1:].decode(errors="surrogateescape"), descriptors
 
+    def end_without_parent(self) -> None:
+        """Child: end if the parent is gone. Its death signal may have been due before it was asked for."""
+        try:
+            if self._socket.recv(1, _socket.MSG_PEEK | _socket.MSG_DONTWAIT):
+                return
+        except BlockingIOError:
+            return
+        except OSError:
+            pass
+        os._exit(1)
+
     def wait_to_go_on(self) -> None:
         """Child: wait until the parent says GO; without a parent there is nothing to start for."""
         if self.receive()[0] != GO:

@@ -44,17 +44,18 @@ class Step:
 
     __slots__ = ("act", "name")
 
-    def __init__(self, name: str, act: Callable[[Inside], None]) -> None:
+    def __init__(self, name: str, act: Callable[[Inside], object]) -> None:
         self.name = name
         self.act = act
 
 
 def steps(plan: Plan) -> tuple[Step, ...]:
     """The steps that lead to the payload, in the order in which they run."""
-    # A parent that dies from here on takes the child with it, whatever step it has reached.
-    yielded = [Step("death signal", lambda inside: credentials.set_death_signal(_signal.SIGKILL))]
     # Nothing below may run as the overflow id: the parent writes the id maps, then says go.
-    yielded += [Step("id maps", lambda inside: namespaces.enter_idmap(plan.idmap, inside.channel))]
+    yielded = [Step("id maps", lambda inside: namespaces.enter_idmap(plan.idmap, inside.channel))]
+    # A parent that dies from here on takes the child with it, whatever step it has reached. After the
+    # change of ids, which clears the signal.
+    yielded += [Step("death signal", lambda inside: _die_with_parent(_signal.SIGKILL, inside))]
     # A session of its own, before a terminal is there to become its controlling one.
     yielded += [Step("session", lambda inside: _new_session())]
     # Join and unshare before the first mount: a mount belongs to the namespaces of who makes it.
@@ -101,12 +102,15 @@ def last_steps(plan: Plan) -> tuple[Step, ...]:
         Step("capabilities", lambda inside: credentials.limit_capabilities(plan.credentials)),
         Step("credentials", lambda inside: credentials.become(plan.credentials)),
         # A change of user has cleared it; this is the payload's own.
-        Step("death signal", lambda inside: credentials.set_death_signal(plan.death_signal)),
+        Step("death signal", lambda inside: _die_with_parent(plan.death_signal, inside)),
+        # In the payload's own session, whose leader it is.
+        Step("stdio", lambda inside: _take_stdio(plan, inside)),
         # As the payload's user: who may not execute it is told so while a message can still be sent.
         Step("program", lambda inside: _find(plan, inside)),
         # So far both went on side by side; from here on the payload may be watched by nothing unconfined.
         *((Step("init", init.wait_until_confined),) if plan.with_init else ()),
         Step("descriptors", lambda inside: program.close_descriptors((inside.channel.fileno(),))),
+        Step("umask", lambda inside: os.umask(plan.umask)),
         # The mask last: what the caller sends meanwhile waits for the payload.
         Step("signals", lambda inside: _reset_signals()),
     )
@@ -176,13 +180,20 @@ def _ask_for_limits(inside: Inside) -> None:
     inside.channel.wait_to_go_on()
 
 
-def _find(plan: Plan, inside: Inside) -> None:
-    os.umask(plan.umask)
+def _die_with_parent(signal: int, inside: Inside) -> None:
+    credentials.set_death_signal(signal)
+    inside.channel.end_without_parent()
+
+
+def _take_stdio(plan: Plan, inside: Inside) -> None:
     if inside.console is not None:
         from minilxc.launch import terminal
 
         assert plan.terminal is not None
         terminal.take_stdio(plan.terminal, inside.console)
+
+
+def _find(plan: Plan, inside: Inside) -> None:
     inside.path = program.find(plan.program)
 
 

@@ -63,6 +63,7 @@ def _confine(plan: Plan, inside: Inside, init_filter: Load | None) -> None:
     credentials.become(plan.credentials)
     credentials.settle(plan.credentials)
     credentials.set_death_signal(plan.death_signal)
+    inside.channel.end_without_parent()
     credentials.hide_from_tracers()
     credentials.adopt_orphans()
     program.close_descriptors((inside.channel.fileno(), inside.confined))

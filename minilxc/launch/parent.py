@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import _signal
 import os
+import select
 
 from minilxc.errors import StartError
 from minilxc.launch import channel, child, lock, namespaces
 from minilxc.linux import process
+from minilxc.log import DEBUG, INFO
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,14 +27,17 @@ class ExecError(StartError):
 
 
 class Started:
-    """A container whose payload runs: its process 1 and the masters of its pseudo terminals."""
+    """A container whose payload runs: its process 1, a signalfd of all our signals, its terminals' masters."""
 
-    __slots__ = ("console", "lock", "pid", "pidfd", "ttys")
+    __slots__ = ("console", "lock", "pid", "pidfd", "signals", "ttys")
 
-    def __init__(self, pid: int, pidfd: int, held: int, console: int | None, ttys: tuple[int, ...]) -> None:
+    def __init__(
+        self, pid: int, pidfd: int, held: int, signals: int, console: int | None, ttys: tuple[int, ...]
+    ) -> None:
         self.pid = pid
         self.pidfd = pidfd
         self.lock = held
+        self.signals = signals
         self.console = console
         self.ttys = ttys
 
@@ -40,9 +45,11 @@ class Started:
 class _Outside:
     """What the parent holds during a start."""
 
-    __slots__ = ("held", "ours", "page", "pid", "pidfd", "theirs")
+    __slots__ = ("held", "ours", "page", "pid", "pidfd", "signals", "theirs")
 
     def __init__(self) -> None:
+        _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals())
+        self.signals = process.signalfd(_signal.valid_signals())
         self.ours, self.theirs = channel.pair()
         self.page = channel.Page()
         self.held = self.pid = self.pidfd = -1
@@ -75,14 +82,13 @@ def steps(plan: Plan) -> tuple[Step, ...]:
 def start(plan: Plan, log: Log) -> Started:
     """Start the container. On return its payload runs; on StartError nothing of it is left.
 
-    All signals are blocked afterwards: who waits for the container reads them (sigwait, signalfd).
+    All signals are blocked afterwards: who waits for the container reads them from `Started.signals`.
     """
     if os.geteuid() != 0:
         raise StartError("must be run as root; starting as an ordinary user is not supported yet", plan.name)
     for subject, text in plan.lines():
-        log.write(1, subject, text)
+        log.write(DEBUG, subject, text)
     outside = _Outside()
-    _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals())
     try:
         for step in steps(plan):
             try:
@@ -94,8 +100,8 @@ def start(plan: Plan, log: Log) -> Started:
     except BaseException:
         _undo(outside)
         raise
-    log.write(2, "start", f"process 1 is {outside.pid}")
-    return Started(outside.pid, outside.pidfd, outside.held, console, ttys)
+    log.write(INFO, "start", f"process 1 is {outside.pid}")
+    return Started(outside.pid, outside.pidfd, outside.held, outside.signals, console, ttys)
 
 
 def _undo(outside: _Outside) -> None:
@@ -112,6 +118,7 @@ def _undo(outside: _Outside) -> None:
         os.close(outside.pidfd)
     outside.ours.close()
     outside.theirs.close()
+    os.close(outside.signals)
     if outside.held >= 0:
         os.close(outside.held)
 
@@ -146,9 +153,11 @@ def _listen(plan: Plan, outside: _Outside) -> tuple[int | None, tuple[int, ...]]
     console: int | None = None
     ttys: tuple[int, ...] = ()
     while True:
+        _wait_for_message(plan, outside)
         kind, text, descriptors = outside.ours.receive()
         if kind == channel.TERMINALS:
-            console, ttys = (descriptors[0], descriptors[1:]) if text else (None, descriptors)
+            # The console's slave, second, stays open without further use.
+            console, ttys = (descriptors[0], descriptors[2:]) if text else (None, descriptors)
         elif kind == channel.LIMITS:
             _set_limits(plan, outside)
         elif kind == channel.FAILED:
@@ -165,10 +174,28 @@ def _listen(plan: Plan, outside: _Outside) -> tuple[int | None, tuple[int, ...]]
     return console, ttys
 
 
+_INTERRUPTS = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP, _signal.SIGQUIT)
+
+
+def _wait_for_message(plan: Plan, outside: _Outside) -> None:
+    """Wait until the child says something. Raises StartError when we are told to stop before that."""
+    poll = select.poll()
+    poll.register(outside.ours.fileno(), select.POLLIN)
+    poll.register(outside.signals, select.POLLIN)
+    while all(descriptor == outside.signals for descriptor, _ in poll.poll()):
+        for number in process.read_signals(outside.signals):
+            if number in _INTERRUPTS:
+                error = StartError(f"interrupted by signal {number}", plan.name, step="start")
+                error.status = 128 + number
+                raise error
+            if number == _signal.SIGCHLD:
+                return  # it may have died so early that the channel's end is all there is to read
+
+
 def _set_limits(plan: Plan, outside: _Outside) -> None:
     try:
-        for resource, soft, hard in plan.limits:
-            process.prlimit(outside.pid, resource, soft, hard)
+        for name, soft, hard in plan.limits:
+            process.prlimit(outside.pid, name, soft, hard)
     except OSError as error:
         raise _step_error(plan, "limits", error.errno or 0, error.filename, error.strerror) from None
     outside.ours.send(channel.GO)
@@ -176,11 +203,17 @@ def _set_limits(plan: Plan, outside: _Outside) -> None:
 
 def _step_error(plan: Plan, step: str, number: int, thing: object, reason: str | None) -> StartError:
     what = f"{step}: {thing}: {reason}" if thing else f"{step}: {reason}"
-    return StartError(what, plan.name, _blame(plan, step, str(thing)), step=step, errno=number)
+    error = StartError(what, plan.name, _blame(plan, step, str(thing)), step=step, errno=number)
+    if step == "program":
+        error.status = _exec_status(number)
+    return error
 
 
 def _blame(plan: Plan, step: str, thing: str) -> str | None:
     """The line of the config that a failure of `step` about `thing` comes from, where one does."""
+    for known, about, where in plan.wheres:
+        if known == step and about in thing:
+            return where
     if step != "mounts":
         return None
     for mount in plan.mounts:
@@ -196,5 +229,9 @@ def _exec_error(plan: Plan, number: int) -> ExecError:
     error = ExecError(
         f"execve: {program.arguments[0]}: {os.strerror(number)}", plan.name, hint, step="execve", errno=number
     )
-    error.status = _STATUS_NOT_FOUND if number == _ENOENT else _STATUS_NOT_EXECUTABLE
+    error.status = _exec_status(number)
     return error
+
+
+def _exec_status(number: int) -> int:
+    return _STATUS_NOT_FOUND if number == _ENOENT else _STATUS_NOT_EXECUTABLE

@@ -14,6 +14,7 @@ from minilxc.launch.rootfs import Rootfs
 from minilxc.linux import mount as kernel
 from minilxc.linux import process
 from minilxc.linux.names import NAMESPACES
+from minilxc.log import WARN
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ _NAME_BYTES = 64
 class Plan:
     """A start, decided: what will be made, in which order, and what becomes of it. Immutable.
 
+    `wheres` are the lines to blame when a step fails: (step, what the error is about or "", where).
     Every part has a `describe()`; `lines()` gives them all, which is what --dry-run, the log and
     `checkconfig` print.
     """
@@ -61,6 +63,7 @@ class Plan:
         "system_mounts",
         "terminal",
         "umask",
+        "wheres",
         "with_init",
     )
 
@@ -85,12 +88,13 @@ class Plan:
         sysctls: tuple[tuple[str, str], ...],
         proc_files: tuple[tuple[str, str], ...],
         personality: int | None,
-        limits: tuple[tuple[int, int | None, int | None], ...],
+        limits: tuple[tuple[str, int | None, int | None], ...],
         credentials: Credentials,
         death_signal: int,
         program: Program,
         filters: Prepared | None,
         umask: int,
+        wheres: tuple[tuple[str, str, str], ...],
     ) -> None:
         self.name = name
         self.lxcpath = lxcpath
@@ -116,6 +120,7 @@ class Plan:
         self.program = program
         self.filters = filters
         self.umask = umask
+        self.wheres = wheres
         self.mapped = idmap is not None
         self.own_mounts = "mnt" in namespaces.new
 
@@ -133,8 +138,8 @@ class Plan:
             yield "terminal", self.terminal.describe()
         for path, value in self.sysctls:
             yield "sysctl", f"{path} = {value}"
-        for resource, soft, hard in self.limits:
-            yield "limit", f"resource {resource}: {_limit_word(soft)}:{_limit_word(hard)}"
+        for name, soft, hard in self.limits:
+            yield "limit", f"{name} {_limit_word(soft)}:{_limit_word(hard)}"
         yield "credentials", self.credentials.describe()
         yield "seccomp", self.filters.path if self.filters is not None else "no policy"
         yield "program", self.program.describe()
@@ -214,6 +219,7 @@ def make(
         program=_program(config, command, with_init),
         filters=_filters(config, prepare),
         umask=_current_umask(),
+        wheres=_wheres(config),
     )
 
 
@@ -325,15 +331,22 @@ def _idmap(config: Config, namespaces: Namespaces) -> IdMaps | None:
     return IdMaps(texts["u"], texts["g"], first["u"], first["g"])
 
 
+# There from the lock on, and nothing that a mount entry would have as its source is hidden by it.
+_IMAGE_MOUNTPOINT = "/run/minilxc"
+
+
 def _rootfs(config: Config) -> Rootfs:
     value = config.get("lxc.rootfs.path")
     if value is None:
         return Rootfs(None, "/")
-    path = value[1]
+    image, path = value[0] == "loop", value[1]
     where = config.where("lxc.rootfs.path") or ""
-    if not os.path.isdir(path):
-        reason = "is not a folder" if os.path.exists(path) else "No such file or directory"
+    if not (os.path.isfile(path) if image else os.path.isdir(path)):
+        kind = "a file" if image else "a folder"
+        reason = f"is not {kind}" if os.path.exists(path) else "No such file or directory"
         raise ConfigError(f"lxc.rootfs.path: '{path}': {reason}", where)
+    if image and config.get("lxc.idmap"):
+        raise ConfigError("lxc.rootfs.path: an image with lxc.idmap is not supported yet", where)
     if os.path.realpath(path) == "/":
         raise ConfigError(
             "lxc.rootfs.path: '/' is the host's own root", where, "leave the key out to share it"
@@ -345,14 +358,17 @@ def _rootfs(config: Config) -> Rootfs:
         )
     words = config.get("lxc.rootfs.options")
     flags = mounts.read_options(words, config.where("lxc.rootfs.options") or "", entry=False)
-    if flags.options:
+    if flags.options and not image:
         raise ConfigError(
             f"lxc.rootfs.options: a folder takes no option '{flags.options[0]}'",
             config.where("lxc.rootfs.options"),
         )
     return Rootfs(
         os.path.abspath(path),
-        os.path.abspath(mountpoint or path),
+        # A folder is mounted on itself: no other place needs to exist, or to be cleaned up.
+        os.path.abspath(mountpoint or (_IMAGE_MOUNTPOINT if image else path)),
+        image,
+        flags.options,
         flags.attr_set,
         flags.attr_clr,
         flags.propagation,
@@ -484,7 +500,7 @@ def _entries(config: Config, rootfs: Rootfs, debug: Callable[[int, str, str], No
         if mount is None:
             # What LXC does too: such a target names a place of the host's tree, which is left behind.
             text = f"{where}: ignored: target {entry.target} is not in the root file system"
-            debug(4, "mounts", text)
+            debug(WARN, "mounts", text)
         else:
             found.append(mount)
     return tuple(found)
@@ -515,14 +531,39 @@ def _fstab(config: Config) -> Iterator[tuple[MountEntry, str]]:
 def _files(config: Config, group: str, directory: str) -> tuple[tuple[str, str], ...]:
     """The files of a group such as lxc.sysctl, as (path below `directory`, value)."""
     found = []
-    for name, entry in ((entry.value[0], entry) for entry in config.entries(group)):
+    for entry in config.entries(group):
+        name, value = entry.value
         path = name.replace(".", "/")
-        if ".." in path.split("/") or not os.path.exists(f"{directory}/{path}"):
-            # net.* is looked up again in the container's own namespace, which may have more of them
-            if not (group == "lxc.sysctl" and path.startswith("net/")) or ".." in path.split("/"):
-                raise ConfigError(f"{group}.{name}: there is no {directory}/{path}", entry.where)
-        found.append((path, entry.value[1]))
+        # What is below net belongs to the network namespace, and the container's may have other files.
+        if not path.startswith("net/") and not os.path.exists(f"{directory}/{path}"):
+            raise ConfigError(f"{group}.{name}: there is no {directory}/{path}", entry.where)
+        found.append((path, value))
     return tuple(found)
+
+
+# The keys that a step does the work of.
+_STEP_KEYS = {
+    "id maps": "lxc.idmap",
+    "rootfs": "lxc.rootfs.path",
+    "host name": "lxc.uts.name",
+    "namespaces": "lxc.time.offset.boot",
+    "terminal": "lxc.pty.max",
+    "personality": "lxc.arch",
+    "working directory": "lxc.init.cwd",
+    "credentials": "lxc.init.uid",
+    "system mounts": "lxc.mount.auto",
+}
+
+
+def _wheres(config: Config) -> tuple[tuple[str, str, str], ...]:
+    """Which line of the config to blame for what."""
+    found = [(step, "", config.where(key) or "") for step, key in _STEP_KEYS.items()]
+    for step, group, directory in (("sysctl", "lxc.sysctl", "/proc/sys"), ("proc", "lxc.proc", "")):
+        for entry in config.entries(group):
+            found.append((step, f"{directory}/{entry.value[0].replace('.', '/')}", entry.where))
+    for name, entry in config.group("lxc.prlimit").items():
+        found.append(("limits", name, entry.where))
+    return tuple(where for where in found if where[2])
 
 
 def _personality(config: Config) -> int | None:
@@ -530,19 +571,18 @@ def _personality(config: Config) -> int | None:
     return {None: None, "linux": process.PER_LINUX, "linux32": process.PER_LINUX32}[word]
 
 
-def _limits(config: Config) -> tuple[tuple[int, int | None, int | None], ...]:
+def _limits(config: Config) -> tuple[tuple[str, int | None, int | None], ...]:
     group = config.group("lxc.prlimit")
     if not group:
         return ()
     from minilxc.config.values import UNLIMITED
-    from minilxc.linux.names import RLIMITS
 
     found = []
     for name, entry in group.items():
         soft, hard = (None if limit == UNLIMITED else limit for limit in entry.value)
         if hard is not None and (soft is None or soft > hard):
             raise ConfigError(f"lxc.prlimit.{name}: the soft limit is above the hard limit", entry.where)
-        found.append((RLIMITS[name], soft, hard))
+        found.append((name, soft, hard))
     return tuple(found)
 
 

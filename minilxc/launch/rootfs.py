@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 from minilxc.linux import mount as kernel
+from minilxc.linux.syscalls import os_error
 
 
 class Rootfs:
-    """Which directory becomes "/", and how. Immutable; `path` None: the host's own root is shared."""
+    """What becomes "/", and how. Immutable; `path` None: the host's own root is shared.
 
-    __slots__ = ("attr_clr", "attr_set", "mountpoint", "path", "propagation", "propagation_recursive")
+    `image`: `path` is a file with a file system in it, mounted with `options` through a loop device.
+    """
+
+    __slots__ = (
+        "attr_clr",
+        "attr_set",
+        "image",
+        "mountpoint",
+        "options",
+        "path",
+        "propagation",
+        "propagation_recursive",
+    )
 
     def __init__(
         self,
         path: str | None,
         mountpoint: str,
+        image: bool = False,
+        options: tuple[str, ...] = (),
         attr_set: int = 0,
         attr_clr: int = 0,
         propagation: int = 0,
@@ -23,6 +39,8 @@ class Rootfs:
     ) -> None:
         self.path = path
         self.mountpoint = mountpoint
+        self.image = image
+        self.options = options
         self.attr_set = attr_set
         self.attr_clr = attr_clr
         self.propagation = propagation
@@ -41,7 +59,10 @@ def attach(rootfs: Rootfs) -> int:
     """
     if rootfs.path is None:
         return os.open("/", os.O_PATH | os.O_DIRECTORY)
-    tree = kernel.open_tree_clone(kernel.AT_FDCWD, rootfs.path, recursive=True)
+    if rootfs.image:
+        tree = _mount_image(rootfs.path, rootfs)
+    else:
+        tree = kernel.open_tree_clone(kernel.AT_FDCWD, rootfs.path, recursive=True)
     kernel.mount_setattr(
         tree,
         rootfs.path,
@@ -53,6 +74,35 @@ def attach(rootfs: Rootfs) -> int:
     kernel.move_mount(tree, target, rootfs.mountpoint)
     os.close(target)
     return tree
+
+
+def _mount_image(path: str, rootfs: Rootfs) -> int:
+    """The file system in the image `path`, detached: a descriptor. As LXC, whichever type the kernel takes."""
+    from minilxc.linux import loop
+
+    read_only = bool(rootfs.attr_set & kernel.MOUNT_ATTR_RDONLY)
+    device, name = loop.attach(path, read_only=read_only)
+    options = (f"source={name}", *rootfs.options, *(("ro",) if read_only else ()))
+    try:
+        for fstype in _types_on_devices():
+            try:
+                return kernel.mount_filesystem(fstype, options, thing=path)
+            except OSError as error:
+                if error.errno not in _OTHER_TYPE:
+                    raise
+    finally:
+        os.close(device)
+    raise os_error(path, errno.EINVAL)
+
+
+def _types_on_devices() -> list[str]:
+    """The types of file systems on block devices that the kernel has. proc_filesystems(5)."""
+    with open("/proc/filesystems", encoding="ascii") as file:
+        return [line.strip() for line in file if not line.startswith("nodev")]
+
+
+# What the kernel says of a device that holds a file system of another type, or an option of another.
+_OTHER_TYPE = (errno.EINVAL, errno.ENODEV, errno.EIO, errno.EUCLEAN, errno.ENOTBLK)
 
 
 def enter(rootfs: Rootfs, root: int) -> None:

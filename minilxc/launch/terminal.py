@@ -58,7 +58,7 @@ class Terminal:
 
 
 def make(terminal: Terminal, root: int, channel: Channel) -> int | None:
-    """Make the pseudo terminals below `root` and hand their masters to the parent.
+    """Make the pseudo terminals below `root` and hand them to the parent: console, its slave, ttys.
 
     Returns the console's slave when standard descriptors are to become it. Raises OSError.
     """
@@ -75,7 +75,8 @@ def make(terminal: Terminal, root: int, channel: Channel) -> int | None:
         open_target(dev, "pts", "dir" if terminal.autodev else "", follow=False) if terminal.instance else dev
     )
     kernel.move_mount(devpts, place, "dev/pts")
-    masters, slave = [], None
+    ends: list[int] = []
+    slave: int | None = None
     names = ["console"] if terminal.console else []
     names += [f"{terminal.directory}tty{n}" for n in range(1, terminal.ttys + 1)]
     for name in names:
@@ -85,9 +86,11 @@ def make(terminal: Terminal, root: int, channel: Channel) -> int | None:
         if terminal.owner:
             os.chown(number, terminal.owner, -1, dir_fd=devpts)
         _bind(devpts, number, dev, name, create=terminal.autodev)
-        masters.append(master)
-        if name == "console" and terminal.stdio:
+        ends.append(master)
+        if name == "console":
             slave = os.open(number, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC, dir_fd=devpts)
+            # The parent keeps it open, or the master would report an end whenever nobody writes.
+            ends.append(slave)
     if terminal.instance:
         _bind(devpts, "ptmx", dev, "ptmx", create=terminal.autodev)
     else:
@@ -96,10 +99,13 @@ def make(terminal: Terminal, root: int, channel: Channel) -> int | None:
         kernel.detach(".")
         os.fchdir(here)
         os.close(here)
-    if masters:
-        channel.send(TERMINALS, "console" if terminal.console else "", masters)
-    for descriptor in {*masters, devpts, dev, place}:
-        os.close(descriptor)
+    if ends:
+        channel.send(TERMINALS, "console" if terminal.console else "", ends)
+    if not terminal.stdio:
+        slave = None
+    for descriptor in {*ends, devpts, dev, place}:
+        if descriptor != slave:
+            os.close(descriptor)
     return slave
 
 

@@ -120,7 +120,7 @@ def mount_filesystem(fstype: str, options: tuple[str, ...], attributes: int = 0,
     are MOUNT_ATTR_*. Raises OSError about `thing`, with the kernel's own words when it gave some.
     """
     thing = thing or fstype
-    context = call(fstype, NR_FSOPEN, os.fsencode(fstype), _FSOPEN_CLOEXEC)
+    context = call(thing, NR_FSOPEN, os.fsencode(fstype), _FSOPEN_CLOEXEC)
     try:
         try:
             for option in options:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import os
+import sys
 
+from minilxc.linux.names import RLIMITS
 from minilxc.linux.syscalls import (
     NR_CLONE3,
     NR_CLOSE_RANGE,
@@ -28,6 +30,7 @@ _SIGCHLD = 17
 _PROT_READ, _PROT_WRITE = 1, 2
 _MAP_SHARED, _MAP_ANONYMOUS = 0x01, 0x20
 _PAGE = 4096
+_SIGINFO_BYTES = 128
 _KEYCTL_JOIN_SESSION_KEYRING = 1
 
 
@@ -141,11 +144,11 @@ def join_session_keyring() -> None:
     call("session keyring", NR_KEYCTL, _KEYCTL_JOIN_SESSION_KEYRING, None)
 
 
-def prlimit(pid: int, resource: int, soft: int | None, hard: int | None) -> None:
-    """Set a resource limit of process `pid`; None means unlimited. prlimit(2)."""
+def prlimit(pid: int, name: str, soft: int | None, hard: int | None) -> None:
+    """Set the resource limit `name` (a key of RLIMITS) of process `pid`; None means unlimited. prlimit(2)."""
     unlimited = (1 << 64) - 1
     limit = (ctypes.c_uint64 * 2)(unlimited if soft is None else soft, unlimited if hard is None else hard)
-    check(libc.prlimit64(pid, resource, ctypes.addressof(limit), None), f"resource {resource}")
+    check(libc.prlimit64(pid, RLIMITS[name], ctypes.addressof(limit), None), name)
 
 
 def signalfd(signals: frozenset[int] | set[int]) -> int:
@@ -154,6 +157,16 @@ def signalfd(signals: frozenset[int] | set[int]) -> int:
     wide = (ctypes.c_uint64 * 16)(mask.value)  # libc's sigset_t has 1024 bits
     flags = os.O_CLOEXEC | os.O_NONBLOCK
     return check(libc.signalfd(-1, ctypes.addressof(wide), flags), "signalfd")
+
+
+def read_signals(descriptor: int) -> list[int]:
+    """The numbers of the signals that wait in a signalfd; empty when none does. signalfd(2)."""
+    try:
+        raw = os.read(descriptor, _SIGINFO_BYTES * 16)
+    except BlockingIOError:
+        return []
+    # struct signalfd_siginfo begins with the number, a 32-bit word
+    return [int.from_bytes(raw[at : at + 4], sys.byteorder) for at in range(0, len(raw), _SIGINFO_BYTES)]
 
 
 def shared_page() -> int:

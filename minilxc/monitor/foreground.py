@@ -5,11 +5,11 @@ from __future__ import annotations
 import _signal
 import os
 import select
-import sys
 
 from minilxc.errors import StartError
 from minilxc.launch.parent import start
 from minilxc.linux import process
+from minilxc.log import INFO
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from minilxc.launch.plan import Plan
     from minilxc.log import Log
 
-_SIGNAL_RECORD = 128  # bytes of struct signalfd_siginfo; it begins with the signal's number
 _CHUNK = 65536
 
 
@@ -31,47 +30,43 @@ def run(plan: Plan, log: Log) -> int:
     peer = _Peer(plan)
     started = start(plan, log)
     console = _Console(started.console, peer) if started.console is not None else None
-    signals = process.signalfd(_signal.valid_signals())
     poll = select.poll()
-    poll.register(signals, select.POLLIN)
+    poll.register(started.signals, select.POLLIN)
     for descriptor in console.sources if console else ():
         poll.register(descriptor, select.POLLIN)
     try:
-        while True:
+        # A short-lived payload may have ended during the start, and its SIGCHLD been read there.
+        status = _on_signals(started, console)
+        while status is None:
             for descriptor, _ in poll.poll():
-                if descriptor == signals:
-                    status = _on_signals(signals, started, console)
-                    if status is not None:
-                        if console:
-                            console.drain()
-                        log.write(2, "stop", f"process 1 ended with status {status}")
-                        return status
+                if descriptor == started.signals:
+                    status = _on_signals(started, console)
                 elif console and not console.carry(descriptor):
                     poll.unregister(descriptor)
+        if console:
+            console.drain()
+        log.write(INFO, "stop", f"process 1 ended with status {status}")
+        return status
     finally:
         if console:
             console.restore()
-        os.close(signals)
 
 
-def _on_signals(signals: int, started: Started, console: _Console | None) -> int | None:
+def _on_signals(started: Started, console: _Console | None) -> int | None:
     """Handle what has arrived. The container's status when it has ended."""
-    raw = os.read(signals, _SIGNAL_RECORD * 16)
-    for offset in range(0, len(raw), _SIGNAL_RECORD):
-        number = int.from_bytes(raw[offset : offset + 4], sys.byteorder)
-        if number == _signal.SIGCHLD:
-            pid, result = os.waitpid(started.pid, os.WNOHANG)
-            if pid:
-                code = os.waitstatus_to_exitcode(result)
-                return code if code >= 0 else 128 - code
-        elif number == _signal.SIGWINCH and console:
+    for number in process.read_signals(started.signals):
+        if number == _signal.SIGWINCH and console:
             console.resize()
-        else:
+        elif number != _signal.SIGCHLD:
             try:
                 process.pidfd_send_signal(started.pidfd, number)
             except ProcessLookupError:
-                pass  # its SIGCHLD is on the way
-    return None
+                pass  # its end is seen below
+    pid, result = os.waitpid(started.pid, os.WNOHANG)
+    if pid == 0:
+        return None
+    code = os.waitstatus_to_exitcode(result)
+    return code if code >= 0 else 128 - code
 
 
 class _Peer:

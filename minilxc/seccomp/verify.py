@@ -8,6 +8,8 @@ multiplexed call each part in several spellings; and ABIs that the machine does 
 
 from __future__ import annotations
 
+from itertools import product
+from math import prod
 from typing import TYPE_CHECKING, Final
 
 from minilxc.errors import PolicyError
@@ -30,7 +32,8 @@ _MARGIN = 64
 _FAR: Final = (0x3FFFFFFE, 0x3FFFFFFF, 0x40000000, 0x40000400, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFE, 0xFFFFFFFF)
 _PLAIN: Final = (0,) * 6
 _FULL: Final = (_TOP,) * 6
-_MANY_RULES = 64  # for one call; beyond, the pairs of rules are no longer all tried
+_MANY_ARGUMENTS = 4000  # for one call; beyond, not every combination is tried
+_MANY_RULES = 64  # for one call; beyond, not every pair of rules is tried
 
 
 def verify(program: Program, rules: Rules) -> None:
@@ -45,9 +48,9 @@ def verify(program: Program, rules: Rules) -> None:
     for audit in {abi.audit for abi in ABIS} | {0, 0xFFFFFFFF}:
         if audit not in known:
             for number in (0, 1, 59, 0x40000000, 0xFFFFFFFF):
-                _expect(
-                    program, rules, f"audit value {audit:#x}", audit, number, _PLAIN, {actions.KILL_THREAD}
-                )
+                given, _ = program.simulate(audit, number)
+                if given != actions.KILL_THREAD:
+                    raise _mismatch(rules.path, f"call {number:#x} of audit value {audit:#x}", given)
 
 
 def _verify_abi(program: Program, rules: Rules, ruled: AbiRules) -> None:
@@ -56,13 +59,48 @@ def _verify_abi(program: Program, rules: Rules, ruled: AbiRules) -> None:
         # numbers of the ABI that shares the audit value are asked when it is that one's turn
         owner = _owner(abi, number, rules)
         if owner is None:
-            _expect(program, rules, abi.name, abi.audit, number, _PLAIN, {actions.KILL_THREAD})
-            continue
+            given, _ = program.simulate(abi.audit, number)
+            if given != actions.KILL_THREAD:
+                raise _mismatch(rules.path, f"call {number:#x} of {abi.name}", given)
         if owner is not abi:
             continue
         entry = entries.get(number)
         for args in _arguments(entry) if entry and entry.stages else (_PLAIN,):
-            _expect(program, rules, abi.name, abi.audit, number, args, answer(rules, abi, number, args))
+            given, _ = program.simulate(abi.audit, number, args)
+            wanted = answer(rules, abi, number, args)
+            if given not in wanted:
+                name = entry.name if entry else f"call {number:#x}"
+                call = f"{name}({', '.join(f'{arg:#x}' for arg in args)}) of {abi.name}"
+                raise _mismatch(rules.path, call, given, wanted, entry)
+
+
+def _mismatch(
+    path: str,
+    call: str,
+    given: int,
+    wanted: Iterable[int] = (actions.KILL_THREAD,),
+    entry: Entry | None = None,
+) -> PolicyError:
+    """The error for a program that answers `given` to `call`.
+
+    Rules with filters are put together by libseccomp, which fails for some that overlap in several
+    arguments; then the lines to blame are known.
+    """
+    right = " or ".join(sorted(actions.name(action) for action in wanted))
+    places = (
+        [rule.where for stage in entry.stages if isinstance(stage, Conditions) for rule in stage.rules]
+        if entry
+        else []
+    )
+    if len(places) < 2:
+        return PolicyError(
+            f"the compiled program answers {actions.name(given)} to {call}, not {right}", where=path
+        )
+    return PolicyError(
+        f"libseccomp cannot combine these filters with those of {', '.join(places[:-1])}: "
+        f"it answers {actions.name(given)} to {call}, not {right}",
+        where=places[-1],
+    )
 
 
 def _owner(abi: Abi, number: int, rules: Rules) -> Abi | None:
@@ -124,16 +162,23 @@ def _part_arguments(stage: Parts) -> Iterator[Sequence[int]]:
 
 
 def _condition_arguments(stage: Conditions) -> Iterator[Sequence[int]]:
+    tests = [test for rule in stage.rules for test in rule.filters]
+    words = [
+        sorted({word for test in tests if test.arg == arg for word in _around(test)} or {0})
+        for arg in range(6)
+    ]
+    if prod(map(len, words)) <= _MANY_ARGUMENTS:
+        yield from product(*words)
+        return
     witnesses = [_witness(rule.filters) for rule in stage.rules]
     for at, (rule, witness) in enumerate(zip(stage.rules, witnesses, strict=True)):
         yield witness
         for test in rule.filters:
             for word in _around(test):
                 yield (*witness[: test.arg], word, *witness[test.arg + 1 :])
-        others = range(len(witnesses)) if len(witnesses) <= _MANY_RULES else (at - 1,)
-        for other in others:
+        for other in range(len(witnesses)) if len(witnesses) <= _MANY_RULES else (at - 1,):
             ruled = {test.arg: witnesses[other][test.arg] for test in stage.rules[other].filters}
-            yield tuple(ruled.get(index, word) for index, word in enumerate(witness))
+            yield tuple(ruled.get(arg, word) for arg, word in enumerate(witness))
 
 
 def _witness(filters: Iterable[Filter]) -> tuple[int, ...]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from minilxc.config.keys import TABLE
@@ -589,6 +589,8 @@ _LINES = st.builds(
 )
 
 
+# No deadline: the first suggestion of a process loads difflib.
+@settings(deadline=None, database=None)
 @given(
     st.one_of(st.binary(), st.lists(st.one_of(_LINES, st.binary(max_size=10)), max_size=8).map(b"\n".join))
 )

@@ -6,6 +6,7 @@ here and held by the rows of test_answers.
 
 from __future__ import annotations
 
+import itertools
 import os
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minilxc.errors import PolicyError
-from minilxc.seccomp import calls, policy
+from minilxc.seccomp import calls, policy, rules
 from minilxc.seccomp.arch import Abi, machine_by_word
 from minilxc.seccomp.program import Program
 
@@ -40,6 +41,11 @@ MACHINES = [
 ]
 OPERATORS = {"==": 4, "!=": 1, "<": 2, "<=": 3, ">": 6, ">=": 5}
 MULTIPLEXED = {*calls.SOCKETCALL_PARTS, *calls.IPC_PARTS, "socketcall", "ipc"}
+EVERY = sorted(
+    name
+    for name in calls.table(machine_by_word("i386").native)
+    if name not in MULTIPLEXED and pyseccomp.resolve_syscall(pyseccomp.Arch.NATIVE, name) != -1
+)
 # a few that stand alone, a few in a row, one with own numbers on x32, some that not all ABIs have
 CALLS = (
     "read write open close mknod mkdir rmdir ioctl personality waitpid umount clone3 futex_requeue".split()
@@ -98,14 +104,15 @@ def same_answers(text: str, machine: str, optimize: int, args: list[tuple[int, .
 @st.composite
 def unconditional(draw: st.DrawFn) -> str:
     kind = draw(st.sampled_from(["denylist", "allowlist", "allowlist errno 5", "denylist trap"]))
-    every = sorted(set(calls.table(machine_by_word("i386").native)) - MULTIPLEXED)
-    names = draw(st.lists(st.sampled_from(every) | st.sampled_from(CALLS), min_size=1, max_size=60, unique=True))
+    names = draw(
+        st.lists(st.sampled_from(EVERY) | st.sampled_from(CALLS), min_size=1, max_size=60, unique=True)
+    )
     actions = st.sampled_from(["allow", "kill", "errno 1", "errno 2", "trap", "log"])
     return "\n".join(["2", kind, "[all]", *(f"{name} {draw(actions)}" for name in names)])
 
 
 @pytest.mark.parametrize("machine", MACHINES)
-@settings(max_examples=6, deadline=None, derandomize=True)
+@settings(max_examples=3, deadline=None, derandomize=True)
 @given(text=unconditional(), optimize=st.sampled_from([1, 2]))
 def test_rules_without_filters(machine: str, text: str, optimize: int) -> None:
     same_answers(text, machine, optimize, [(0,) * 6])
@@ -122,7 +129,9 @@ def filtered(draw: st.DrawFn, words: list[int]) -> str:
     def test(arg: int) -> str:
         value = draw(st.sampled_from(words))
         op = draw(st.sampled_from([*OPERATORS, "&="]))
-        mask = f",{value | draw(st.sampled_from(words)):#x}" if op == "&=" else ""
+        if (op in ("<", ">=") and value == 0) or (op in (">", "<=") and value == words[-1]):
+            op = "=="  # the test would hold always, or never
+        mask = f",{(value or 1) | draw(st.sampled_from(words)):#x}" if op == "&=" else ""
         return f"[{arg},{value:#x},{op}{mask}]"
 
     lines = ["2", draw(st.sampled_from(["denylist", "allowlist"])), "[all]"]
@@ -136,21 +145,34 @@ def filtered(draw: st.DrawFn, words: list[int]) -> str:
 
 def overlapping(text: str, machine: str, words: list[int]) -> None:
     target = machine_by_word(machine)
+    parsed = policy.parse(text.encode(), "p")
+    near = sorted({word + step & words[-1] for word in words for step in (-1, 0, 1)})
+    vectors = [(a, b, c, 0, 0, 0) for a in near for b in near[::3] for c in (0, 8)]
     try:
-        oracle(policy.parse(text.encode(), "p"), target.abis, 1)
+        theirs = oracle(parsed, target.abis, 1)
     except FileExistsError:
         with pytest.raises(
             PolicyError, match=r"the filters are, or begin, those of p:\d, with another action"
         ):
             compiled(text, machine)
         return
-    near = sorted({word + step & 0xFFFFFFFFFFFFFFFF for word in words[:8] for step in (0, 1)} | set(words))
-    vectors = [(a, b, c, 0, 0, 0) for a in near for b in near[::3] for c in (0, 8)]
+    try:
+        compiled(text, machine)
+    except PolicyError as error:
+        assert "libseccomp cannot combine" in error.what  # rightly?
+        meant = rules.build(parsed, target)
+        assert any(
+            theirs.simulate(abi.audit, number, args)[0] not in rules.answer(meant, abi, number, args)
+            for abi in target.abis
+            for number in meant.abis[0].entries
+            for args in itertools.product(near, near, near, [0], [0], [0])
+        )
+        return
     same_answers(text, machine, 1, vectors)
 
 
 @pytest.mark.parametrize("machine", ["riscv64", "parisc64"])
-@settings(max_examples=80, deadline=None, derandomize=True)
+@settings(max_examples=25, deadline=None, derandomize=True)
 @given(text=filtered(WIDE_WORDS))
 def test_overlapping_filters_of_64_bits(machine: str, text: str) -> None:
     """Which of several matching rules answers is libseccomp's to say."""
@@ -158,7 +180,7 @@ def test_overlapping_filters_of_64_bits(machine: str, text: str) -> None:
 
 
 @pytest.mark.parametrize("machine", ["armhf", "powerpc"])
-@settings(max_examples=80, deadline=None, derandomize=True)
+@settings(max_examples=25, deadline=None, derandomize=True)
 @given(text=filtered(WORDS))
 def test_overlapping_filters_of_32_bits(machine: str, text: str) -> None:
     overlapping(text, machine, WORDS)

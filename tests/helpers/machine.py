@@ -1,0 +1,132 @@
+"""The machine around a test: what a start might leave behind, and the processes that a test started."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import select
+import signal
+import time
+from pathlib import Path
+
+_PR_SET_CHILD_SUBREAPER = 36
+_PATIENCE = 20  # seconds; a state that has not come by then does not come
+
+
+def adopt_orphans() -> None:
+    """Become the parent of every orphaned descendant, so that none of them can hide."""
+    if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "PR_SET_CHILD_SUBREAPER")
+
+
+def children(pid: int) -> list[int]:
+    """The children of a process."""
+    try:
+        return [
+            int(word)
+            for task in os.listdir(f"/proc/{pid}/task")
+            for word in Path(f"/proc/{pid}/task/{task}/children").read_text().split()
+        ]
+    except FileNotFoundError:
+        return []
+
+
+def descendants(pid: int | None = None) -> list[int]:
+    """All processes below `pid`, the test process by default; parents first."""
+    found = children(os.getpid() if pid is None else pid)
+    for child in found:
+        found += children(child)
+    return found
+
+
+def describe(pid: int) -> str:
+    """A process as a test report shows it."""
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return f"{pid} (gone)"
+    return f"{pid} {command or stat[: stat.index(')') + 3]}"
+
+
+def wait_until_gone(*pids: int) -> None:
+    """Wait until these processes (default: all descendants) have ended, and collect those that are ours."""
+    deadline = time.monotonic() + _PATIENCE
+    for pid in pids or descendants():
+        try:
+            pidfd = os.pidfd_open(pid)
+        except ProcessLookupError:
+            continue
+        try:
+            if not select.select([pidfd], [], [], max(0.0, deadline - time.monotonic()))[0]:
+                raise AssertionError(f"still there: {describe(pid)}")
+        finally:
+            os.close(pidfd)
+        try:
+            os.waitpid(pid, 0)
+        except ChildProcessError:
+            pass  # somebody else's child
+
+
+def end_all() -> None:
+    """Kill every descendant, and wait until it is gone."""
+    for pid in descendants():
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+    wait_until_gone()
+
+
+def wait_for(condition, what: str):
+    """Wait until `condition()` is true; its value. For states that have no descriptor to wait on."""
+    deadline = time.monotonic() + _PATIENCE
+    while not (value := condition()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"did not happen: {what}")
+        time.sleep(0.002)
+    return value
+
+
+def inventory() -> dict[str, frozenset[str]]:
+    """What a start might leave on the machine, by subject. (Files of a test's own are looked after by its box.)"""
+    cgroups = {path for path, _, _ in os.walk("/sys/fs/cgroup")}
+    abstract = {
+        line.split()[-1] for line in Path("/proc/net/unix").read_text().splitlines() if "@" in line and "lxc" in line
+    }
+    state = {str(path) for path in Path("/run/minilxc").rglob("*") if path.parent.name != "seccomp"}
+    return {
+        "mounts": frozenset(Path("/proc/self/mountinfo").read_text().splitlines()),
+        "interfaces": frozenset(os.listdir("/sys/class/net")),
+        "cgroups": frozenset(cgroups),
+        "processes": frozenset(describe(pid) for pid in descendants()),
+        "descriptors": frozenset(_descriptors()),
+        "devices": frozenset(_listing("/dev")),
+        "sockets": frozenset(abstract),
+        "state": frozenset(state - {"/run/minilxc/locks", "/run/minilxc/seccomp"}),
+        "bugs": frozenset(name for name in os.listdir("/tmp") if name.startswith("minilxc-bug-")),
+        "host name": frozenset({os.uname().nodename}),
+    }
+
+
+def _descriptors() -> list[str]:
+    found = []
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            found.append(f"{name} -> {os.readlink(f'/proc/self/fd/{name}')}")
+        except FileNotFoundError:
+            pass  # the listing's own
+    return found
+
+
+def _listing(folder: str) -> list[str]:
+    return [f"{entry.name} {entry.stat(follow_symlinks=False).st_mode:o}" for entry in os.scandir(folder)]
+
+
+def differences(before: dict[str, frozenset[str]], after: dict[str, frozenset[str]]) -> dict[str, tuple[list, list]]:
+    """Subject to (what is missing now, what is new)."""
+    return {
+        subject: (sorted(before[subject] - after[subject]), sorted(after[subject] - before[subject]))
+        for subject in before
+        if before[subject] != after[subject]
+    }

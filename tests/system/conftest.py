@@ -1,0 +1,79 @@
+"""Containers for tests, and the inventory that each test is held to."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from tests.helpers import machine, programs
+from tests.helpers.container import Box, make_rootfs
+
+HERE = Path(__file__).parent
+_numbers = itertools.count(1)
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.system)
+            if os.geteuid() != 0:
+                item.add_marker(pytest.mark.skip(reason="starts containers, which takes root"))
+
+
+@pytest.fixture(scope="session")
+def session_folder():
+    """A folder that every user may pass through: payloads are not always root."""
+    folder = Path(tempfile.mkdtemp(prefix="minilxc-tests-"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def helpers(session_folder):
+    """The helper programs by name."""
+    folder = session_folder / "programs"
+    folder.mkdir()
+    return programs.build(folder)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def orphans_come_to_us():
+    machine.adopt_orphans()
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left(orphans_come_to_us):
+    """Each test leaves the machine as it was: a start either succeeds or leaves nothing behind."""
+    before = machine.inventory()
+    yield
+    after = machine.inventory()
+    machine.end_all()  # after the look: what is still there must not disturb the next test
+    assert machine.differences(before, after) == {}
+
+
+@pytest.fixture
+def container(session_folder, helpers, nothing_is_left):
+    """Makes containers: container(LINE..., policy=TEXT) is a Box with its own root file system and config."""
+    boxes = []
+
+    def make(*lines, policy=None, rootfs=True, base=True):
+        number = next(_numbers)
+        folder = session_folder / f"box{number}"
+        folder.mkdir()
+        box = Box(folder, f"t{number}")
+        make_rootfs(box.root, helpers)
+        box.configure(*lines, policy=policy, rootfs=rootfs, base=base)
+        boxes.append(box)
+        return box
+
+    yield make
+    strange = [path for box in boxes for path in box.close()]
+    for box in boxes:
+        shutil.rmtree(box.folder)
+    assert strange == []
