@@ -6,7 +6,6 @@ import errno
 import os
 
 from minilxc.linux import mount as kernel
-from minilxc.linux.syscalls import os_error
 
 
 class Rootfs:
@@ -87,22 +86,17 @@ def _mount_image(path: str, rootfs: Rootfs) -> int:
         for fstype in _types_on_devices():
             try:
                 return kernel.mount_filesystem(fstype, options, thing=path)
-            except OSError as error:
-                if error.errno not in _OTHER_TYPE:
-                    raise
+            except OSError:
+                continue  # of another type; which error a type gives for that is its own affair
     finally:
         os.close(device)
-    raise os_error(path, errno.EINVAL)
+    raise OSError(errno.EINVAL, "no file system that this kernel can mount", path)
 
 
 def _types_on_devices() -> list[str]:
     """The types of file systems on block devices that the kernel has. proc_filesystems(5)."""
     with open("/proc/filesystems", encoding="ascii") as file:
         return [line.strip() for line in file if not line.startswith("nodev")]
-
-
-# What the kernel says of a device that holds a file system of another type, or an option of another.
-_OTHER_TYPE = (errno.EINVAL, errno.ENODEV, errno.EIO, errno.EUCLEAN, errno.ENOTBLK)
 
 
 def enter(rootfs: Rootfs, root: int) -> None:

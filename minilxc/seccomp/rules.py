@@ -52,7 +52,7 @@ class Condition(NamedTuple):
 class Conditions(NamedTuple):
     """Rules with filters for one call, in the policy's order; the next stage answers what none matches.
 
-    Where several match, the answer is the one that libseccomp's order gives.
+    Where several match, libseccomp's order says which one answers (see `compiler`).
     """
 
     rules: tuple[Condition, ...]
