@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from minilxc.launch.plan import Plan
     from minilxc.log import Log
 
-_CHUNK = 65536
+_CHUNK = 4096
 
 
 def run(plan: Plan, log: Log) -> int:

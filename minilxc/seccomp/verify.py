@@ -18,12 +18,11 @@ from .rules import answer
 from .samples import arguments
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
     from .arch import Abi
-    from .policy import Filter
     from .program import Program
-    from .rules import AbiRules, Entry, Rules
+    from .rules import AbiRules, Rules
 
 _MARGIN = 64
 _FAR: Final = (0x3FFFFFFE, 0x3FFFFFFF, 0x40000000, 0x40000400, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFE, 0xFFFFFFFF)

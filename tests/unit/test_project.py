@@ -20,7 +20,7 @@ PYTHON = f"python{sys.version_info[0]}.{sys.version_info[1]}"
 # Stands in for the real command line: tells where things were imported from.
 PROBE = """
 import ctypes, os, sys
-def main():
+def main(**_):
     print(ctypes.__file__, __file__, *sys.argv[1:], sys.flags.isolated, sys.flags.no_site, sep="|")
     sys.stdout.flush()
     os._exit(7)
@@ -29,7 +29,8 @@ def main():
 
 def make_package(folder: Path) -> Path:
     (folder / "minilxc" / "cli").mkdir(parents=True)
-    (folder / "minilxc" / "__init__.py").touch()
+    for module in (CHECKOUT / "minilxc").glob("*.py"):
+        shutil.copy(module, folder / "minilxc")
     probe = folder / "minilxc" / "cli" / "__init__.py"
     probe.write_text(PROBE)
     return probe
@@ -103,7 +104,7 @@ def test_entry_script_without_an_interpreter_says_so(tmp_path):
 def test_entry_script_reads_file_names_as_utf_8_in_every_locale(tmp_path):
     script, probe = in_an_environment(tmp_path)
     probe.write_text(
-        "import os, sys\ndef main():\n    os.write(1, os.fsencode(sys.argv[1]))\n    os._exit(0)\n"
+        "import os, sys\ndef main(**_):\n    os.write(1, os.fsencode(sys.argv[1]))\n    os._exit(0)\n"
     )
     for locale in ("C", "C.UTF-8", "no-such-locale"):
         ran = subprocess.run(
