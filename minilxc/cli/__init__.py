@@ -22,13 +22,14 @@ COMMANDS = {
     "seccomp": ("seccomp", "run", "work with seccomp policies"),
 }
 # Those whose modules are worth keeping in one file (see minilxc.bundle).
-_QUICK = ("start", "execute")
+_QUICK = (["start"], ["execute"])
 
 
 def main(argv: Sequence[str] | None = None, finish: Callable[[], None] | None = None) -> NoReturn:
     """Run one command and end the process with its exit status. The only place that prints an error.
 
-    `finish` is called after a command that is meant to be quick, when all of its modules are loaded.
+    `finish` is called after a command that is meant to be quick, when all of its modules are loaded,
+    and no others: the first start under a policy, which compiles it, is not typical.
 
     Leaves by os._exit: taking the interpreter apart costs milliseconds and frees nothing of use.
     """
@@ -45,7 +46,7 @@ def main(argv: Sequence[str] | None = None, finish: Callable[[], None] | None = 
     except Exception as error:  # noqa: BLE001  the one place: a bug becomes a line, too
         status = 1
         _tell(f"minilxc: a bug: {type(error).__name__}: {error} ({_write_traceback()})")
-    if finish and status == 0 and words[0] in _QUICK:
+    if finish and words[:1] in _QUICK and "minilxc.seccomp.build" not in sys.modules:
         finish()
     try:
         sys.stdout.flush()

@@ -6,6 +6,7 @@ branches that go on alike share their code. `linear` lays the graph out in a pro
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from .program import AND, JUMP, JUMP_AT_LEAST, JUMP_EQUAL, LOAD, RETURN, Instruction
@@ -13,6 +14,7 @@ from .program import AND, JUMP, JUMP_AT_LEAST, JUMP_EQUAL, LOAD, RETURN, Instruc
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_MAX_ALONE = 3  # more tests in a row would make the way longer than halving does
 _MAX_OFFSET = 255  # jt and jf are bytes
 _HUGE = 1 << 20  # branches that share much would count up to astronomic sizes
 
@@ -39,7 +41,9 @@ class Graph:
         return self._node(RETURN, action)
 
     def load(self, offset: int, then: int) -> int:
-        """A = the word of seccomp_data at `offset`."""
+        """A = the word of seccomp_data at `offset`; nothing at all where `then` does not look at it."""
+        if self.nodes[then][0] in (LOAD, RETURN):
+            return then
         return self._node(LOAD, offset, then)
 
     def mask(self, bits: int, then: int) -> int:
@@ -53,8 +57,8 @@ class Graph:
     def search(self, ranges: Sequence[tuple[int, int]]) -> int:
         """The tree that finds A's range. `ranges` are (first value, node), ascending; the first begins at 0.
 
-        Neighbours with the same node are one range. A number that stands alone between two equal
-        ranges is one test for equality.
+        Neighbours with the same node are one range. Where few numbers stand alone among others that have
+        one node, each is one test for equality, which takes fewer instructions than halving.
         """
         merged: list[tuple[int, int]] = []
         for start, node in ranges:
@@ -63,10 +67,17 @@ class Graph:
         return self._search(merged)
 
     def _search(self, ranges: list[tuple[int, int]]) -> int:
-        if len(ranges) == 1:
-            return ranges[0][1]
-        if len(ranges) == 3 and ranges[0][1] == ranges[2][1] and ranges[1][0] + 1 == ranges[2][0]:
-            return self.test(JUMP_EQUAL, ranges[1][0], ranges[1][1], ranges[0][1])
+        around = ranges[-1][1]
+        alone: list[tuple[int, int]] = []
+        for (start, node), (end, _) in pairwise(ranges):
+            if node != around:
+                if end != start + 1 or len(alone) == _MAX_ALONE:
+                    break
+                alone.append((start, node))
+        else:
+            for start, node in reversed(alone):
+                around = self.test(JUMP_EQUAL, start, node, around)
+            return around
         middle = len(ranges) // 2
         upper = self._search(ranges[middle:])
         lower = self._search(ranges[:middle])

@@ -36,6 +36,7 @@ _NEWER: Final = {
     "file_getattr": 468,
     "file_setattr": 469,
 }
+# The kernel itself places this call in traced programs, and since Linux 6.14 lets it pass unasked.
 _NEWER_X86_64: Final = {"uretprobe": 335}
 
 SOCKETCALL_PARTS: Final = {

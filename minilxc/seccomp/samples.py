@@ -18,7 +18,7 @@ _TOP = (1 << 64) - 1
 _PLAIN: Final = (0,) * 6
 _FULL: Final = (_TOP,) * 6
 _MANY_ARGUMENTS = 4000  # for one call; beyond, not every combination is tried
-_MANY_RULES = 64  # for one call; beyond, not every pair of rules is tried
+_MANY_RULES = 64  # for one call; beyond, neither every pair of rules is tried nor every word
 
 
 def arguments(entry: Entry) -> Iterator[Sequence[int]]:
@@ -48,13 +48,14 @@ def condition_arguments(stage: Conditions) -> Iterator[Sequence[int]]:
     if prod(map(len, words)) <= _MANY_ARGUMENTS:
         yield from product(*words)
         return
+    many = len(stage.rules) > _MANY_RULES
     witnesses = [_witness(rule.filters) for rule in stage.rules]
     for at, (rule, witness) in enumerate(zip(stage.rules, witnesses, strict=True)):
         yield witness
         for test in rule.filters:
-            for word in _around(test):
+            for word in (test.value - 1 & _TOP,) if many else _around(test):
                 yield (*witness[: test.arg], word, *witness[test.arg + 1 :])
-        for other in range(len(witnesses)) if len(witnesses) <= _MANY_RULES else (at - 1,):
+        for other in (at - 1,) if many else range(len(witnesses)):
             ruled = {test.arg: witnesses[other][test.arg] for test in stage.rules[other].filters}
             yield tuple(ruled.get(arg, word) for arg, word in enumerate(witness))
 
@@ -76,8 +77,8 @@ def _witness(filters: Iterable[Filter]) -> tuple[int, ...]:
 def _around(test: Filter) -> Iterator[int]:
     """Words for an argument: at and beside the filter's value, and with one bit of each kind turned."""
     for near in (test.value - 1, test.value, test.value + 1):
-        yield near & _TOP
-        yield near & _TOP ^ 1 << 32
+        for upper in (0, 1 << 32, -1 << 32):
+            yield near + upper & _TOP
     yield test.value ^ 1 << 63
     yield 0
     yield _TOP

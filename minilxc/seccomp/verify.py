@@ -58,7 +58,9 @@ def _verify_abi(program: Program, rules: Rules, ruled: AbiRules) -> None:
         if owner is not abi:
             continue
         entry = entries.get(number)
-        for args in arguments(entry) if entry and entry.stages else (_PLAIN,):
+        # a neighbour too: were the search wrong by one, only arguments that matter there would show it
+        near = [each for at in (number - 1, number, number + 1) if (each := entries.get(at)) and each.stages]
+        for args in {_PLAIN, *(args for each in near for args in arguments(each))}:
             given, _ = program.simulate(abi.audit, number, args)
             wanted = answer(rules, abi, number, args)
             if given not in wanted:

@@ -9,6 +9,8 @@ import subprocess
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.helpers import machine
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 ENTRY = CHECKOUT / "scripts" / "minilxc"
 MINILXC = os.environ.get("MINILXC", str(ENTRY))
@@ -83,10 +85,11 @@ class Box:
     def run(self, *words: str, verb: str = "execute", options: tuple[str, ...] = (), wrap: tuple[str, ...] = (), **more) -> Result:
         """Run `words` in the container to its end. `wrap` is a command that runs minilxc."""
         self.remember_files()
-        more = {"stdin": subprocess.DEVNULL, "cwd": self.folder, **more}
+        more = {"capture_output": True, "stdin": subprocess.DEVNULL, "cwd": self.folder, **more}
+        if "input" in more:
+            del more["stdin"]
         ran = subprocess.run(
             [*wrap, *self.command(*words, verb=verb, options=options)],
-            capture_output=True,
             encoding="utf-8",
             errors="surrogateescape",
             timeout=60,
@@ -126,8 +129,13 @@ class Box:
         """End what runs; the files that came or went since the first start although the test did not say so."""
         for process in self._running:
             if process.poll() is None:
+                below = machine.descendants(process.pid)
                 process.kill()
-            process.communicate()
+                process.communicate()
+                machine.wait_until_gone(*below)
+            for pipe in (process.stdin, process.stdout, process.stderr):
+                if pipe and not pipe.closed:
+                    pipe.close()
         if self._files is None:
             return []
         own = {str(path) for path in (self.file, self.policy_file)}

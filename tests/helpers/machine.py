@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import select
 import signal
 import time
 from pathlib import Path
 
 _PR_SET_CHILD_SUBREAPER = 36
+_LXC_CGROUP = re.compile(r"/lxc\.(?:payload|monitor)\.(?:t(\d+)-)?")
 _PATIENCE = 20  # seconds; a state that has not come by then does not come
 
 
@@ -50,9 +52,9 @@ def describe(pid: int) -> str:
 
 
 def wait_until_gone(*pids: int) -> None:
-    """Wait until these processes (default: all descendants) have ended, and collect those that are ours."""
+    """Wait until these processes have ended, and collect those that are ours."""
     deadline = time.monotonic() + _PATIENCE
-    for pid in pids or descendants():
+    for pid in pids:
         try:
             pidfd = os.pidfd_open(pid)
         except ProcessLookupError:
@@ -75,7 +77,7 @@ def end_all() -> None:
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:
             pass
-    wait_until_gone()
+    wait_until_gone(*descendants())
 
 
 def wait_for(condition, what: str):
@@ -91,8 +93,10 @@ def wait_for(condition, what: str):
 def inventory() -> dict[str, frozenset[str]]:
     """What a start might leave on the machine, by subject. (Files of a test's own are looked after by its box.)"""
     cgroups = {path for path, _, _ in os.walk("/sys/fs/cgroup")}
+    # Somebody else's LXC may come and go meanwhile; the tests' containers have this process's number.
+    cgroups = {path for path in cgroups if not (found := _LXC_CGROUP.search(path)) or found[1] == str(os.getpid())}
     abstract = {
-        line.split()[-1] for line in Path("/proc/net/unix").read_text().splitlines() if "@" in line and "lxc" in line
+        line.split()[-1] for line in Path("/proc/net/unix").read_text().splitlines() if "@" in line and f"t{os.getpid()}-" in line
     }
     state = {str(path) for path in Path("/run/minilxc").rglob("*") if path.parent.name != "seccomp"}
     return {

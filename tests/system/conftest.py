@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 
@@ -48,6 +49,19 @@ def orphans_come_to_us():
 
 
 @pytest.fixture(autouse=True)
+def no_test_hangs():
+    """A payload that waits for ever must not stop the suite. Not a measure of speed: a hundred times the usual."""
+
+    def give_up(*_):
+        raise TimeoutError("the test hangs")
+
+    signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(20)
+    yield
+    signal.alarm(0)
+
+
+@pytest.fixture(autouse=True)
 def nothing_is_left(orphans_come_to_us):
     """Each test leaves the machine as it was: a start either succeeds or leaves nothing behind."""
     before = machine.inventory()
@@ -58,7 +72,7 @@ def nothing_is_left(orphans_come_to_us):
 
 
 @pytest.fixture
-def container(session_folder, helpers, nothing_is_left):
+def container(session_folder, helpers, nothing_is_left, no_test_hangs):
     """Makes containers: container(LINE..., policy=TEXT) is a Box with its own root file system and config."""
     boxes = []
 
@@ -66,7 +80,7 @@ def container(session_folder, helpers, nothing_is_left):
         number = next(_numbers)
         folder = session_folder / f"box{number}"
         folder.mkdir()
-        box = Box(folder, f"t{number}")
+        box = Box(folder, f"t{os.getpid()}-{number}")
         make_rootfs(box.root, helpers)
         box.configure(*lines, policy=policy, rootfs=rootfs, base=base)
         boxes.append(box)

@@ -111,7 +111,7 @@ def unconditional(draw: st.DrawFn) -> str:
 
 
 @pytest.mark.parametrize("machine", MACHINES)
-@settings(max_examples=3, deadline=None, derandomize=True)
+@settings(max_examples=3, deadline=None, derandomize=True, database=None)
 @given(text=unconditional(), optimize=st.sampled_from([1, 2]))
 def test_rules_without_filters(machine: str, text: str, optimize: int) -> None:
     same_answers(text, machine, optimize, [(0,) * 6])
@@ -167,7 +167,7 @@ def overlapping(text: str, machine: str, words: list[int]) -> None:
 
 
 @pytest.mark.parametrize("machine", ["riscv64", "parisc64"])
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=25, deadline=None, derandomize=True, database=None)
 @given(text=filtered(WIDE_WORDS))
 def test_overlapping_filters_of_64_bits(machine: str, text: str) -> None:
     """Which of several matching rules answers is libseccomp's to say."""
@@ -175,7 +175,7 @@ def test_overlapping_filters_of_64_bits(machine: str, text: str) -> None:
 
 
 @pytest.mark.parametrize("machine", ["armhf", "powerpc"])
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=25, deadline=None, derandomize=True, database=None)
 @given(text=filtered(WORDS))
 def test_overlapping_filters_of_32_bits(machine: str, text: str) -> None:
     overlapping(text, machine, WORDS)
