@@ -1,8 +1,8 @@
 """One file with the compiled modules of a start, so that importing them costs half as much.
 
 A start imports some forty small modules, and finding, opening and reading each .pyc file takes longer
-than running most of them. So the entry script asks here first: the bundle holds the same code objects
-as the .pyc files, lies in the same __pycache__ folder, and is trusted just as far. A module whose
+than running most of them. So the entry script asks here first: the bundle holds the code objects of
+all of them, lies in the same __pycache__ folder, and is trusted just as far. A module whose
 source has changed since (size or time, as for a .pyc) is imported in the usual way, and at the end of
 the command the bundle is written anew. Without a bundle, or where it cannot be written, everything
 works as ever.
@@ -14,7 +14,7 @@ An extension module has length 0: what the bundle spares is the search for its f
 """
 
 import marshal
-import os
+import posix
 import sys
 
 TYPE_CHECKING = False
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     Stamp = tuple[str, int, int, bool]
     Index = dict[str, tuple[str, int, int, bool, int, int]]
 
-_FOLDER = os.path.dirname(__file__) + "/__pycache__"
+_FOLDER = __file__.rpartition("/")[0] + "/__pycache__"
 _PATH = f"{_FOLDER}/bundle.{sys.implementation.cache_tag}"
 _HEAD = 4 + 8  # bytes: the magic number and the length of the index
 # What importlib.machinery and importlib.util offer, without importing them.
@@ -46,21 +46,21 @@ class Bundle:
         self._start = start
         self.missed = False  # whether minilxc wanted a module that is not there as it is now
 
-    def find_spec(self, name: str, *_: object) -> "ModuleSpec | None":
+    def find_spec(self, name: str, *_where: object) -> "ModuleSpec | None":
         """The spec of a module whose file is as it was; None for any other."""
         found = self.index.get(name)
         if found is not None:
-            file, size, time, package, _, length = found
+            file, size, time_ns, package, _, length = found
             try:
-                status = os.stat(file)
+                status = posix.stat(file)
             except OSError:
                 pass
             else:
-                if status.st_size == size and status.st_mtime_ns == time:
+                if status.st_size == size and status.st_mtime_ns == time_ns:
                     loader = self if length else _machinery.ExtensionFileLoader(name, file)
                     spec = _new_spec(name, loader, origin=file, is_package=package)
                     if package:
-                        spec.submodule_search_locations = [os.path.dirname(file)]
+                        spec.submodule_search_locations = [file.rpartition("/")[0]]
                     spec.has_location = True
                     return spec
         if name.startswith("minilxc"):
@@ -84,7 +84,7 @@ class Bundle:
         """The marshalled code object of a module in the bundle."""
         # Piece by piece: a page of memory that is touched first costs more than a read.
         offset, length = self.index[name][4:]
-        return os.pread(self._descriptor, length, self._start + offset)
+        return posix.pread(self._descriptor, length, self._start + offset)
 
 
 def install() -> Bundle:
@@ -98,9 +98,9 @@ def _read() -> "tuple[Index, int, int]":
     """The index, a descriptor of the file, and where the code objects begin in it."""
     nothing: tuple[Index, int, int] = ({}, -1, 0)
     try:
-        descriptor = os.open(_PATH, os.O_RDONLY | os.O_CLOEXEC)
-        head = os.read(descriptor, _HEAD)
-        raw = os.read(descriptor, int.from_bytes(head[4:], "little"))
+        descriptor = posix.open(_PATH, posix.O_RDONLY | posix.O_CLOEXEC)
+        head = posix.read(descriptor, _HEAD)
+        raw = posix.read(descriptor, int.from_bytes(head[4:], "little"))
         return (marshal.loads(raw), descriptor, _HEAD + len(raw)) if head[:4] == _MAGIC else nothing
     except (OSError, EOFError, TypeError, ValueError):
         return nothing
@@ -108,7 +108,7 @@ def _read() -> "tuple[Index, int, int]":
 
 def save(bundle: Bundle) -> None:
     """Write the bundle anew, with what is imported now, when something was missing. Never raises OSError."""
-    if not bundle.missed or not os.access(_FOLDER, os.W_OK):
+    if not bundle.missed or not posix.access(_FOLDER, posix.W_OK):
         return
     # What other commands have put there stays, or two of them would write in turn for ever.
     entries: dict[str, tuple[Stamp, bytes]] = {
@@ -122,15 +122,15 @@ def save(bundle: Bundle) -> None:
         offset += len(raw)
     head = marshal.dumps(index)
     codes = [raw for _, raw in entries.values()]
-    temporary = f"{_PATH}.{os.getpid()}"
+    temporary = f"{_PATH}.{posix.getpid()}"
     try:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        with open(os.open(temporary, flags, 0o644), "wb") as file:
+        flags = posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_CLOEXEC
+        with open(posix.open(temporary, flags, 0o644), "wb") as file:
             file.writelines((_MAGIC, len(head).to_bytes(8, "little"), head, *codes))
-        os.rename(temporary, _PATH)
+        posix.rename(temporary, _PATH)
     except OSError:
         try:
-            os.unlink(temporary)
+            posix.unlink(temporary)
         except OSError:
             pass
 
@@ -143,9 +143,14 @@ def _imported() -> "Iterator[tuple[str, tuple[Stamp, bytes]]]":
         if spec is None or not file or not file.startswith("/"):
             continue
         raw = b""
-        if not file.endswith(".so"):
-            if not hasattr(spec.loader, "get_code"):
-                continue
-            raw = marshal.dumps(compile(open(file,"rb").read(), file, "exec", dont_inherit=True, optimize=2))
-        status = os.stat(file)
-        yield name, ((file, status.st_size, status.st_mtime_ns, spec.submodule_search_locations is not None), raw)
+        if file.endswith(".py"):
+            with open(file, "rb") as source:
+                # Without docstrings and assertions: nobody looks at them here, and they take memory.
+                raw = marshal.dumps(compile(source.read(), file, "exec", dont_inherit=True, optimize=2))
+        elif not file.endswith(".so"):
+            continue
+        status = posix.stat(file)
+        yield (
+            name,
+            ((file, status.st_size, status.st_mtime_ns, spec.submodule_search_locations is not None), raw),
+        )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
+import posix
 import time
 
 from minilxc.errors import printable
+from minilxc.linux.files import exists
 
 TRACE, DEBUG, INFO, NOTICE, WARN, ERROR, CRIT, ALERT, FATAL = range(9)
 NAMES = ("TRACE", "DEBUG", "INFO", "NOTICE", "WARN", "ERROR", "CRIT", "ALERT", "FATAL")
@@ -24,11 +25,13 @@ class Log:
     @classmethod
     def to_file(cls, name: str, path: str, level: int) -> Log:
         """A log that is appended to the file at `path`; missing folders are made. Raises OSError."""
-        folder = os.path.dirname(path)
-        if folder:
-            os.makedirs(folder, exist_ok=True)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-        return cls(name, os.open(path, flags, 0o640), level)
+        folder = path.rpartition("/")[0]
+        if folder and not exists(folder):
+            from os import makedirs
+
+            makedirs(folder, exist_ok=True)
+        flags = posix.O_WRONLY | posix.O_CREAT | posix.O_APPEND | posix.O_CLOEXEC
+        return cls(name, posix.open(path, flags, 0o640), level)
 
     def write(self, level: int, subject: str, text: str) -> None:
         """Write a line: name, UTC time with milliseconds, level, subject, text."""
@@ -38,6 +41,6 @@ class Log:
         stamp = time.strftime("%Y%m%d%H%M%S", time.gmtime(now)) + f".{int(now * 1000) % 1000:03}"
         line = f"minilxc {self._name} {stamp} {NAMES[level]:8} {subject} - {printable(text)}\n"
         try:
-            os.write(self._descriptor, line.encode(errors="backslashreplace"))
+            posix.write(self._descriptor, line.encode(errors="backslashreplace"))
         except OSError:
             pass  # a full disk must not end a container

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import posix
 import sys
 
 from minilxc.errors import MinilxcError, UsageError
@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None, finish: Callable[[], None] | None = 
     `finish` is called after a command that is meant to be quick, when all of its modules are loaded,
     and no others: the first start under a policy, which compiles it, is not typical.
 
-    Leaves by os._exit: taking the interpreter apart costs milliseconds and frees nothing of use.
+    Leaves by posix._exit: taking the interpreter apart costs milliseconds and frees nothing of use.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     try:
@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None, finish: Callable[[], None] | None = 
     except OSError as error:
         _tell(f"minilxc: standard output: {error.strerror}")
         status = status or 1
-    os._exit(status)
+    posix._exit(status)
 
 
 def run(words: list[str]) -> int:
@@ -85,7 +85,7 @@ def overview() -> str:
 
 def _tell(line: str) -> None:
     try:
-        os.write(2, line.encode(errors="backslashreplace") + b"\n")
+        posix.write(2, line.encode(errors="backslashreplace") + b"\n")
     except OSError:
         pass
 

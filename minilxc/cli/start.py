@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
-
 from minilxc.cli import options
 from minilxc.errors import ConfigError, MinilxcError, UsageError
+from minilxc.linux.files import exists
 from minilxc.log import DEBUG, ERROR, NAMES, Log
 
 TYPE_CHECKING = False
@@ -83,7 +82,7 @@ def config_path(given: options.Given, lxcpath: str, name: str) -> str:
     path = given.get(options.FILE)
     if path is None:
         path = f"{lxcpath}/{name}/config"
-        if not os.path.exists(path):
+        if not exists(path):
             raise ConfigError("there is no config", name, f"-f FILE, or {path}")
     return path
 

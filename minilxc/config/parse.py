@@ -7,11 +7,12 @@ supports them, is judged at the end, on what is then in force.
 
 from __future__ import annotations
 
-import os
+import posix
 
 from minilxc.config.keys import GROUPS, KEYS, NETWORK, NO_VALUE, TABLE, Key
 from minilxc.config.values import LOG_LEVELS, IdMap, Invalid, Value, path, quoted, suggestion
 from minilxc.errors import ConfigError
+from minilxc.linux.files import decode, encode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -258,7 +259,7 @@ class _Reader:
     def main_file(self, name: str) -> None:
         """Reads the config itself."""
         try:
-            file = os.open(name, os.O_RDONLY | os.O_CLOEXEC)
+            file = posix.open(name, posix.O_RDONLY | posix.O_CLOEXEC)
         except (OSError, ValueError) as error:
             self.fail(ConfigError(_reason(error), name))
             return
@@ -268,13 +269,13 @@ class _Reader:
             else:
                 self.file(file, name)
         finally:
-            os.close(file)
+            posix.close(file)
 
     def include(self, text: str) -> None:
         """Reads the file or the folder of an lxc.include."""
         name = path(text)
         try:
-            file = os.open(name, os.O_RDONLY | os.O_CLOEXEC)
+            file = posix.open(name, posix.O_RDONLY | posix.O_CLOEXEC)
         except FileNotFoundError as error:
             if name.endswith("/"):
                 return
@@ -286,28 +287,28 @@ class _Reader:
             if not _is_folder(file):
                 self.file(file, name)
                 return
-            for member in sorted(os.listdir(file), key=os.fsencode):
+            for member in sorted(posix.listdir(file), key=encode):
                 # ".conf" alone is a hidden file without a name, not a config.
                 if member.endswith(".conf") and len(member) > len(".conf"):
                     self.folder_member(f"{name.removesuffix('/')}/{member}")
         finally:
-            os.close(file)
+            posix.close(file)
 
     def folder_member(self, name: str) -> None:
         """Reads a file of a folder that is included; folders in it are left out."""
         try:
-            file = os.open(name, os.O_RDONLY | os.O_CLOEXEC)
+            file = posix.open(name, posix.O_RDONLY | posix.O_CLOEXEC)
         except OSError as error:
             raise Invalid(f"{quoted(name)}: {_reason(error)}") from None
         try:
             if not _is_folder(file):
                 self.file(file, name)
         finally:
-            os.close(file)
+            posix.close(file)
 
     def file(self, file: int, name: str) -> None:
         """Reads the lines of an open file."""
-        status = os.fstat(file)
+        status = posix.fstat(file)
         for depth, (device, inode, _) in enumerate(self.open_files):
             if (device, inode) == (status.st_dev, status.st_ino):
                 cycle = " -> ".join([*(known for _, _, known in self.open_files[depth:]), name])
@@ -317,7 +318,7 @@ class _Reader:
         data = b""
         try:
             # In pieces: to set aside room for the largest config would cost more than to read a usual one.
-            while len(data) <= MOST_BYTES and (chunk := os.read(file, 2**15)):
+            while len(data) <= MOST_BYTES and (chunk := posix.read(file, 2**15)):
                 data += chunk
         except OSError as error:
             self.fail(ConfigError(f"cannot be read: {_reason(error)}", name))
@@ -336,7 +337,7 @@ class _Reader:
             data = data[3:]
         # LF, CR and CRLF end a line, as LXC has it; str.splitlines would split at others too. The file
         # system's encoding, so that what becomes a path or an argument again has the same bytes.
-        lines = os.fsdecode(data).replace("\r\n", "\n").replace("\r", "\n").split("\n")
+        lines = decode(data).replace("\r\n", "\n").replace("\r", "\n").split("\n")
         for number, line in enumerate(lines, 1):
             if "\0" in line:
                 self.fail(
@@ -502,13 +503,13 @@ def _put(entries: dict[str, list[Entry]], name: str, key: Key, value: str, where
 
 def _here() -> str:
     try:
-        return quoted(os.getcwd())
+        return quoted(posix.getcwd())
     except OSError:
         return "a current directory that is gone"
 
 
 def _is_folder(file: int) -> bool:
-    return os.fstat(file).st_mode & _S_IFMT == _S_IFDIR
+    return posix.fstat(file).st_mode & _S_IFMT == _S_IFDIR
 
 
 def _reason(error: OSError | ValueError) -> str:

@@ -7,8 +7,7 @@ typed, immutable value; it raises `Invalid` in words that a user understands. Th
 
 from __future__ import annotations
 
-import os
-
+from minilxc.linux.files import encode
 from minilxc.linux.names import CAPABILITIES, NAMESPACES, RLIMITS, SIGNALS, SIGRTMAX, SIGRTMIN
 
 TYPE_CHECKING = False
@@ -344,7 +343,7 @@ def host_name(text: str) -> str:
 
 
 def _limited(text: str, most: int) -> str:
-    length = len(text) if text.isascii() else len(os.fsencode(text))
+    length = len(text) if text.isascii() else len(encode(text))
     if length > most:
         raise Invalid(f"is {length} bytes long, at most {most} are possible")
     return text
@@ -412,7 +411,9 @@ def environment(text: str) -> tuple[str, str]:
     if not name:
         raise Invalid(f"expected NAME=VALUE or NAME, not {quoted(text)}")
     if not equals:
-        copied = os.environ.get(name)
+        from os import environ  # 2 ms, for the few that copy one
+
+        copied = environ.get(name)
         if copied is None:
             raise Invalid(f"{quoted(name)} is not in the environment, so it cannot be copied")
         value = copied

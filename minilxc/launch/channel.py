@@ -8,10 +8,10 @@ half read, and its end says that the last holder is gone or has become another p
 from __future__ import annotations
 
 import _socket
-import ctypes
-import os
+import posix
 import sys
 
+from minilxc.linux.native import c_int
 from minilxc.linux.process import shared_page
 
 TYPE_CHECKING = False
@@ -79,12 +79,12 @@ class Channel:
             return
         except OSError:
             pass
-        os._exit(1)
+        posix._exit(1)
 
     def wait_to_go_on(self) -> None:
         """Child: wait until the parent says GO; without a parent there is nothing to start for."""
         if self.receive()[0] != GO:
-            os._exit(1)
+            posix._exit(1)
 
 
 def fail(channel: Channel, step: str, error: BaseException) -> NoReturn:
@@ -97,7 +97,7 @@ def fail(channel: Channel, step: str, error: BaseException) -> NoReturn:
     try:
         channel.send(FAILED, text)
     finally:
-        os._exit(1)
+        posix._exit(1)
 
 
 def pair() -> tuple[Channel, Channel]:
@@ -112,7 +112,7 @@ class Page:
     __slots__ = ("_cells",)
 
     def __init__(self) -> None:
-        self._cells = (ctypes.c_int32 * 2).from_address(shared_page())
+        self._cells = (c_int * 2).from_address(shared_page())
 
     @property
     def step(self) -> int:

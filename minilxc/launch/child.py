@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import _signal
 import gc
-import os
+import posix
 
 from minilxc.launch import credentials, devices, init, mounts, namespaces, program, rootfs
 from minilxc.launch.channel import LIMITS, fail
@@ -98,7 +98,7 @@ def steps(plan: Plan) -> tuple[Step, ...]:
 def last_steps(plan: Plan) -> tuple[Step, ...]:
     """The way of every program that is started inside: credentials, descriptors; then filter and execve."""
     return (
-        Step("working directory", lambda inside: os.chdir(plan.program.directory)),
+        Step("working directory", lambda inside: posix.chdir(plan.program.directory)),
         Step("capabilities", lambda inside: credentials.limit_capabilities(plan.credentials)),
         Step("credentials", lambda inside: credentials.become(plan.credentials)),
         # A change of user has cleared it; this is the payload's own.
@@ -110,7 +110,7 @@ def last_steps(plan: Plan) -> tuple[Step, ...]:
         # So far both went on side by side; from here on the payload may be watched by nothing unconfined.
         *((Step("init", init.wait_until_confined),) if plan.with_init else ()),
         Step("descriptors", lambda inside: program.close_descriptors((inside.channel.fileno(),))),
-        Step("umask", lambda inside: os.umask(plan.umask)),
+        Step("umask", lambda inside: posix.umask(plan.umask)),
         # The mask last: what the caller sends meanwhile waits for the payload.
         Step("signals", lambda inside: _reset_signals()),
     )
@@ -139,7 +139,7 @@ def _become_payload(plan: Plan, inside: Inside, first: int, filter: Load | None)
         program.execute(inside.path, plan.program, filter, inside.page)
     except OSError as error:
         fail(inside.channel, "seccomp", error)
-    os._exit(127)
+    posix._exit(127)
 
 
 EXECVE = -1  # the step of the page while the filter is loaded and the program is executed
@@ -160,8 +160,8 @@ def _go_through(todo: tuple[Step, ...], inside: Inside, first: int = 0) -> None:
 
 
 def _new_session() -> None:
-    os.setsid()
-    os.umask(0)  # modes below are meant as written; the payload gets the caller's back
+    posix.setsid()
+    posix.umask(0)  # modes below are meant as written; the payload gets the caller's back
 
 
 def _attach(plan: Plan, inside: Inside) -> None:

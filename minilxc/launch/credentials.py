@@ -9,7 +9,7 @@ effective until execve, which computes the payload's sets from the bounding set 
 
 from __future__ import annotations
 
-import os
+import posix
 
 import _prctl  # python-prctl's extension itself: its Python half takes 1 ms to import, for names
 
@@ -58,11 +58,11 @@ def limit_capabilities(credentials: Credentials) -> None:
 def become(credentials: Credentials) -> None:
     """Change groups and user, and keep but CAP_SYS_ADMIN effective."""
     if credentials.groups is not None:
-        os.setgroups(credentials.groups)
-    os.setresgid(credentials.gid, credentials.gid, credentials.gid)
+        posix.setgroups(credentials.groups)
+    posix.setresgid(credentials.gid, credentials.gid, credentials.gid)
     if credentials.uid != 0:
         _prctl.prctl(_prctl.PR_SET_KEEPCAPS, 1)
-    os.setresuid(credentials.uid, credentials.uid, credentials.uid)
+    posix.setresuid(credentials.uid, credentials.uid, credentials.uid)
     everything = range(credentials.last_capability + 1)
     others = [capability for capability in everything if capability != CAP_SYS_ADMIN]
     # With no_new_privs execve gives root no capability beyond the permitted ones, so these must

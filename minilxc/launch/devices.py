@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
+import posix
 import stat
 
 from minilxc.launch.mounts import Mount, open_in_root
 from minilxc.linux import mount as kernel
+from minilxc.linux.files import exists
 
 # Those that every program may use: null(4), zero(4), full(4), random(4), tty(4).
 _NODES = (("full", 1, 7), ("null", 1, 3), ("random", 1, 8), ("tty", 5, 0), ("urandom", 1, 9), ("zero", 1, 5))
@@ -37,15 +38,15 @@ def populate(mapped: bool, root: int) -> None:
     Nodes are made; where that is not allowed (`mapped`: in a user namespace it never is) the host's
     are bound, after a look that they are what their name says.
     """
-    dev = open_in_root(root, "dev", os.O_PATH | os.O_DIRECTORY, follow=False)
+    dev = open_in_root(root, "dev", posix.O_PATH | posix.O_DIRECTORY, follow=False)
     try:
         for name, major, minor in _NODES:
-            _node(dev, name, os.makedev(major, minor), mapped)
+            _node(dev, name, posix.makedev(major, minor), mapped)
         for name, target in _LINKS:
-            _unless_there(os.symlink, target, name, dir_fd=dev)
-        _unless_there(os.mkdir, "pts", 0o755, dir_fd=dev)
+            _unless_there(posix.symlink, target, name, dir_fd=dev)
+        _unless_there(posix.mkdir, "pts", 0o755, dir_fd=dev)
     finally:
-        os.close(dev)
+        posix.close(dev)
 
 
 def _unless_there(make, *arguments, dir_fd: int) -> None:  # type: ignore[no-untyped-def]
@@ -59,38 +60,38 @@ def _unless_there(make, *arguments, dir_fd: int) -> None:  # type: ignore[no-unt
 def _node(dev: int, name: str, device: int, mapped: bool) -> None:
     if not mapped:
         try:
-            os.mknod(name, stat.S_IFCHR | 0o666, device, dir_fd=dev)
+            posix.mknod(name, stat.S_IFCHR | 0o666, device, dir_fd=dev)
             return
         except FileExistsError:
             return
         except PermissionError:
             pass
-    host = os.open(f"/dev/{name}", os.O_PATH)
-    status = os.fstat(host)
+    host = posix.open(f"/dev/{name}", posix.O_PATH)
+    status = posix.fstat(host)
     if not stat.S_ISCHR(status.st_mode) or status.st_rdev != device:
         raise FileNotFoundError(2, "is not the device of that name", f"/dev/{name}")
-    _unless_there(os.mknod, name, stat.S_IFREG | 0o666, dir_fd=dev)
+    _unless_there(posix.mknod, name, stat.S_IFREG | 0o666, dir_fd=dev)
     target = open_in_root(dev, name, follow=False)
     copy = kernel.open_tree_clone(host, "", recursive=False)
     kernel.move_mount(copy, target, name)
     for descriptor in (host, target, copy):
-        os.close(descriptor)
+        posix.close(descriptor)
 
 
 def boot_id() -> None:
     """Give the container a boot id of its own, as LXC does: a file of /dev over the kernel's. random(4)."""
     target = "/proc/sys/kernel/random/boot_id"
-    if not os.path.exists(target):
+    if not exists(target):
         return
-    raw = bytearray(os.urandom(16))
+    raw = bytearray(posix.urandom(16))
     raw[6] = raw[6] & 0x0F | 0x40  # a random UUID, RFC 9562 section 5.4
     raw[8] = raw[8] & 0x3F | 0x80
     word = raw.hex()
     text = f"{word[:8]}-{word[8:12]}-{word[12:16]}-{word[16:20]}-{word[20:]}\n"
     path = f"/dev/{_BOOT_ID}"
-    descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o444)
-    os.write(descriptor, text.encode())
-    os.close(descriptor)
+    descriptor = posix.open(path, posix.O_CREAT | posix.O_EXCL | posix.O_WRONLY | posix.O_NOFOLLOW, 0o444)
+    posix.write(descriptor, text.encode())
+    posix.close(descriptor)
     copy = kernel.open_tree_clone(kernel.AT_FDCWD, path, recursive=False)
     flags = (
         kernel.MOUNT_ATTR_RDONLY
@@ -99,8 +100,8 @@ def boot_id() -> None:
         | kernel.MOUNT_ATTR_NOEXEC
     )
     kernel.mount_setattr(copy, target, attr_set=flags)
-    place = os.open(target, os.O_PATH)
+    place = posix.open(target, posix.O_PATH)
     if kernel.filesystem_magic(place) == kernel.PROC_SUPER_MAGIC:
         kernel.move_mount(copy, place, target)
-    os.close(place)
-    os.close(copy)
+    posix.close(place)
+    posix.close(copy)

@@ -9,7 +9,7 @@ makes itself. All of that is in force before the payload's execve.
 from __future__ import annotations
 
 import _signal
-import os
+import posix
 
 from minilxc.launch import credentials, program
 from minilxc.launch.channel import fail
@@ -29,18 +29,18 @@ def fork_payload(inside: Inside) -> int:
 
     Either side is left with its end of a pipe (`inside.confined`) by which init lets the payload go on.
     """
-    reading, writing = os.pipe()
-    payload = os.fork()
+    reading, writing = posix.pipe()
+    payload = posix.fork()
     inside.confined = writing if payload else reading
-    os.close(reading if payload else writing)
+    posix.close(reading if payload else writing)
     if payload == 0:
-        os.setsid()
+        posix.setsid()
     return payload
 
 
 def wait_until_confined(inside: Inside) -> None:
     """Payload's process: wait until its init is confined (or gone, which ends this process too)."""
-    os.read(inside.confined, 1)
+    posix.read(inside.confined, 1)
 
 
 def run(plan: Plan, inside: Inside, payload: int, init_filter: Load | None) -> NoReturn:
@@ -50,7 +50,7 @@ def run(plan: Plan, inside: Inside, payload: int, init_filter: Load | None) -> N
     except OSError as error:
         fail(inside.channel, "init", error)
     inside.channel.close()
-    os.close(inside.confined)
+    posix.close(inside.confined)
     _look_after(payload)
 
 
@@ -58,7 +58,7 @@ def _confine(plan: Plan, inside: Inside, init_filter: Load | None) -> None:
     if inside.console is not None:
         assert plan.terminal is not None
         for descriptor in plan.terminal.stdio:
-            os.dup2(inside.console, descriptor)
+            posix.dup2(inside.console, descriptor)
     credentials.limit_capabilities(plan.credentials)
     credentials.become(plan.credentials)
     credentials.settle(plan.credentials)
@@ -74,25 +74,27 @@ def _confine(plan: Plan, inside: Inside, init_filter: Load | None) -> None:
 def _look_after(payload: int) -> NoReturn:
     """Reap and forward until the last child is gone, as LXC's init does; then end as the payload did."""
     everything = _signal.valid_signals()
-    everybody = -1 if os.getpid() == 1 else payload  # -1 is everybody of this pid namespace: never the host's
+    everybody = (
+        -1 if posix.getpid() == 1 else payload
+    )  # -1 is everybody of this pid namespace: never the host's
     status = 1
     alive = True
     while True:
         number = _signal.sigwait(everything)
         if number != _signal.SIGCHLD:
             try:
-                os.kill(payload if alive else everybody, number)
+                posix.kill(payload if alive else everybody, number)
             except ProcessLookupError:
                 pass
             continue
         while True:
             try:
-                pid, result = os.waitpid(-1, os.WNOHANG)
+                pid, result = posix.waitpid(-1, posix.WNOHANG)
             except ChildProcessError:
-                os._exit(status)
+                posix._exit(status)
             if pid == 0:
                 break
             if pid == payload:
                 alive = False
-                code = os.waitstatus_to_exitcode(result)
+                code = posix.waitstatus_to_exitcode(result)
                 status = code if code >= 0 else 128 - code

@@ -7,21 +7,25 @@ never a stale lock and never a file to clean up; and it tells who holds it.
 
 from __future__ import annotations
 
+import _struct
 import fcntl
-import os
-import struct
+import posix
 from _blake2 import blake2b
 
 from minilxc.errors import StartError
+from minilxc.linux.files import absolute, encode
 
+_SEEK_SET = 0
 _FLOCK = "hhqqi4x"  # struct flock: l_type, l_whence, l_start, l_len, l_pid
 
 
 def state_directory() -> str | None:
     """Where what runs is kept: /run/minilxc, or that of the user's runtime directory; None without one."""
-    if os.geteuid() == 0:
+    if posix.geteuid() == 0:
         return "/run/minilxc"
-    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    from os import environ
+
+    runtime = environ.get("XDG_RUNTIME_DIR")
     return f"{runtime}/minilxc" if runtime else None
 
 
@@ -31,23 +35,31 @@ def open_state_directory() -> str:
     if path is None:
         raise StartError("no state directory", hint="set XDG_RUNTIME_DIR", step="lock")
     try:
-        os.makedirs(path, 0o700, exist_ok=True)
-        status = os.lstat(path)
+        try:
+            status = posix.lstat(path)
+        except FileNotFoundError:
+            posix.mkdir(path, 0o700)
+            status = posix.lstat(path)
     except OSError as error:
         raise StartError(f"{path}: {error.strerror}", step="lock", errno=error.errno or 0) from None
-    if status.st_uid != os.geteuid() or status.st_mode & 0o022 or status.st_mode & 0o170000 != 0o040000:
+    if status.st_uid != posix.geteuid() or status.st_mode & 0o022 or status.st_mode & 0o170000 != 0o040000:
         raise StartError(f"{path}: not a directory of our own that nobody else may write to", step="lock")
     return path
 
 
 def _byte(lxcpath: str, name: str) -> int:
-    digest = blake2b(os.fsencode(f"{os.path.realpath(lxcpath)}/{name}"), digest_size=8).digest()
+    try:
+        status = posix.stat(lxcpath)
+        place = f"{status.st_dev} {status.st_ino}"  # however the path is written
+    except OSError:
+        place = absolute(lxcpath)
+    digest = blake2b(encode(f"{place} {name}"), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 2  # l_start is signed, and l_start + l_len must fit
 
 
 def _file() -> int:
     path = f"{open_state_directory()}/locks"
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    return posix.open(path, posix.O_RDWR | posix.O_CREAT | posix.O_CLOEXEC | posix.O_NOFOLLOW, 0o600)
 
 
 def take(lxcpath: str, name: str) -> int:
@@ -59,10 +71,10 @@ def take(lxcpath: str, name: str) -> int:
     try:
         fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _byte(lxcpath, name))
     except (BlockingIOError, PermissionError):
-        os.close(descriptor)
+        posix.close(descriptor)
         raise StartError("is running already", name, step="lock") from None
     if _lxc_runs(lxcpath, name):
-        os.close(descriptor)
+        posix.close(descriptor)
         raise StartError("is running already, under LXC", name, step="lock")
     return descriptor
 
@@ -71,11 +83,11 @@ def holder(lxcpath: str, name: str) -> int:
     """The pid of the process that holds the container's lock, 0 when nobody does."""
     descriptor = _file()
     try:
-        asked = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, _byte(lxcpath, name), 1, 0)
-        kind, _, _, _, pid = struct.unpack(_FLOCK, fcntl.fcntl(descriptor, fcntl.F_GETLK, asked))
+        asked = _struct.pack(_FLOCK, fcntl.F_WRLCK, _SEEK_SET, _byte(lxcpath, name), 1, 0)
+        kind, _, _, _, pid = _struct.unpack(_FLOCK, fcntl.fcntl(descriptor, fcntl.F_GETLK, asked))
         return int(pid) if kind != fcntl.F_UNLCK else 0
     finally:
-        os.close(descriptor)
+        posix.close(descriptor)
 
 
 def _lxc_runs(lxcpath: str, name: str) -> bool:
@@ -84,7 +96,7 @@ def _lxc_runs(lxcpath: str, name: str) -> bool:
 
     probe = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
     try:
-        probe.connect(b"\0" + os.fsencode(f"{lxcpath.rstrip('/')}/{name}/command"))
+        probe.connect(b"\0" + encode(f"{lxcpath.rstrip('/')}/{name}/command"))
     except OSError:
         return False
     finally:

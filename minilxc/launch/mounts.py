@@ -6,7 +6,7 @@ in the root file system leads out of it; the mount is attached to the descriptor
 
 from __future__ import annotations
 
-import os
+import posix
 
 from minilxc.errors import ConfigError
 from minilxc.linux import mount as kernel
@@ -281,9 +281,9 @@ def _make(mount: Mount, root: int) -> None:
                 )
         finally:
             if new != target:
-                os.close(new)
+                posix.close(new)
     finally:
-        os.close(target)
+        posix.close(target)
 
 
 def _detached(mount: Mount, root: int) -> int:
@@ -298,10 +298,10 @@ def _detached(mount: Mount, root: int) -> int:
     try:
         return kernel.open_tree_clone(source, "", mount.recursive)
     finally:
-        os.close(source)
+        posix.close(source)
 
 
-def open_in_root(root: int, path: str, flags: int = os.O_PATH, *, follow: bool = True) -> int:
+def open_in_root(root: int, path: str, flags: int = posix.O_PATH, *, follow: bool = True) -> int:
     """Open `path` with the directory `root` as "/": links cannot lead out of it. openat2(2).
 
     Without `follow`, a symbolic link anywhere in `path` is refused (ELOOP).
@@ -321,11 +321,13 @@ def open_target(root: int, path: str, create: str, *, follow: bool = True) -> in
             raise
     names = [name for name in path.split("/") if name not in ("", ".")]
     for depth, name in enumerate(names, 1):
-        parent = open_in_root(root, "/".join(names[: depth - 1]), os.O_PATH | os.O_DIRECTORY, follow=follow)
+        parent = open_in_root(
+            root, "/".join(names[: depth - 1]), posix.O_PATH | posix.O_DIRECTORY, follow=follow
+        )
         try:
             _make_node(parent, name, is_file=create == "file" and depth == len(names))
         finally:
-            os.close(parent)
+            posix.close(parent)
     return open_in_root(root, path, follow=follow)
 
 
@@ -333,9 +335,9 @@ def _make_node(parent: int, name: str, *, is_file: bool) -> None:
     """Make an empty file or a directory `name` in `parent` unless something of that name is there."""
     try:
         if is_file:
-            flags = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_WRONLY | os.O_CLOEXEC
-            os.close(os.open(name, flags, 0o644, dir_fd=parent))
+            flags = posix.O_CREAT | posix.O_EXCL | posix.O_NOFOLLOW | posix.O_WRONLY | posix.O_CLOEXEC
+            posix.close(posix.open(name, flags, 0o644, dir_fd=parent))
         else:
-            os.mkdir(name, 0o755, dir_fd=parent)
+            posix.mkdir(name, 0o755, dir_fd=parent)
     except FileExistsError:
         pass

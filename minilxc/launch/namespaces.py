@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import posix
 
 from minilxc.linux import mount as kernel
 from minilxc.linux import process
@@ -84,9 +84,9 @@ def enter_idmap(maps: IdMaps | None, channel: Channel) -> None:
     """Child: wait for the parent's go; then be root of the new user namespace, without groups."""
     channel.wait_to_go_on()
     if maps is not None:
-        os.setgroups(())
-        os.setresgid(maps.gid, maps.gid, maps.gid)
-        os.setresuid(maps.uid, maps.uid, maps.uid)
+        posix.setgroups(())
+        posix.setresgid(maps.gid, maps.gid, maps.gid)
+        posix.setresuid(maps.uid, maps.uid, maps.uid)
 
 
 def complete(namespaces: Namespaces) -> None:
@@ -99,9 +99,9 @@ def complete(namespaces: Namespaces) -> None:
         monotonic, boot = (divmod(offset, 10**9) for offset in namespaces.offsets)
         text = "monotonic {} {}\nboottime {} {}\n".format(*monotonic, *boot)
         _write("/proc/self/timens_offsets", text)
-        descriptor = os.open("/proc/self/ns/time_for_children", os.O_RDONLY)
+        descriptor = posix.open("/proc/self/ns/time_for_children", posix.O_RDONLY)
         process.setns(descriptor, process.CLONE_NEWTIME)
-        os.close(descriptor)
+        posix.close(descriptor)
 
 
 def isolate_mounts() -> None:
@@ -131,10 +131,10 @@ def write_proc(files: Iterable[tuple[str, str]], pid: int) -> None:
 def _write(path: str, text: str) -> None:
     """Write `text` to a file of procfs, which must be there, in one write(2)."""
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        descriptor = posix.open(path, posix.O_WRONLY | posix.O_CLOEXEC)
         try:
-            os.write(descriptor, text.encode(errors="surrogateescape"))
+            posix.write(descriptor, text.encode(errors="surrogateescape"))
         finally:
-            os.close(descriptor)
+            posix.close(descriptor)
     except OSError as error:
         raise OSError(error.errno, error.strerror, path) from None

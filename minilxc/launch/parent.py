@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import _signal
-import os
+import posix
 import select
 
 from minilxc.errors import StartError
@@ -84,7 +84,7 @@ def start(plan: Plan, log: Log) -> Started:
 
     All signals are blocked afterwards: who waits for the container reads them from `Started.signals`.
     """
-    if os.geteuid() != 0:
+    if posix.geteuid() != 0:
         raise StartError("must be run as root; starting as an ordinary user is not supported yet", plan.name)
     for subject, text in plan.lines():
         log.write(DEBUG, subject, text)
@@ -112,15 +112,15 @@ def _undo(outside: _Outside) -> None:
         except ProcessLookupError:
             pass
         try:
-            os.waitpid(outside.pid, 0)
+            posix.waitpid(outside.pid, 0)
         except ChildProcessError:
             pass
-        os.close(outside.pidfd)
+        posix.close(outside.pidfd)
     outside.ours.close()
     outside.theirs.close()
-    os.close(outside.signals)
+    posix.close(outside.signals)
     if outside.held >= 0:
-        os.close(outside.held)
+        posix.close(outside.held)
 
 
 def _lock(plan: Plan, outside: _Outside) -> None:
@@ -143,9 +143,9 @@ def _clone(plan: Plan, outside: _Outside) -> None:
         child.run(plan, child.Inside(outside.theirs, outside.page), filter, init_filter)
     outside.pid, outside.pidfd = pid, pidfd
     if shared_pid:
-        own = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+        own = posix.open("/proc/self/ns/pid", posix.O_RDONLY | posix.O_CLOEXEC)
         process.setns(own, process.CLONE_NEWPID)
-        os.close(own)
+        posix.close(own)
 
 
 def _listen(plan: Plan, outside: _Outside) -> tuple[int | None, tuple[int, ...]]:
@@ -227,7 +227,11 @@ def _exec_error(plan: Plan, number: int) -> ExecError:
     program = plan.program
     hint = f"from {program.key}" if program.key else None
     error = ExecError(
-        f"execve: {program.arguments[0]}: {os.strerror(number)}", plan.name, hint, step="execve", errno=number
+        f"execve: {program.arguments[0]}: {posix.strerror(number)}",
+        plan.name,
+        hint,
+        step="execve",
+        errno=number,
     )
     error.status = _exec_status(number)
     return error

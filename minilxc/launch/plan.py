@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import posix
 
 from minilxc.errors import ConfigError, Refused, StartError, UsageError
 from minilxc.launch import credentials, devices, mounts
@@ -13,6 +13,7 @@ from minilxc.launch.program import Program
 from minilxc.launch.rootfs import Rootfs
 from minilxc.linux import mount as kernel
 from minilxc.linux import process
+from minilxc.linux.files import absolute, exists, is_file, is_folder, read_text, same
 from minilxc.linux.names import NAMESPACES
 from minilxc.log import WARN
 
@@ -224,8 +225,8 @@ def make(
 
 
 def _current_umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
+    mask = posix.umask(0)
+    posix.umask(mask)
     return mask
 
 
@@ -247,7 +248,7 @@ def _namespaces(config: Config) -> tuple[Namespaces, bool]:
         new = set(NAMESPACES) - set(keep) - {"user"}
     else:
         new = {"mnt", "pid", "uts", "ipc", "net", "cgroup"} & (
-            set(os.listdir("/proc/self/ns")) | {"mnt", "pid"}
+            set(posix.listdir("/proc/self/ns")) | {"mnt", "pid"}
         )
     if host_network:
         new.discard("net")
@@ -275,7 +276,7 @@ def _namespaces(config: Config) -> tuple[Namespaces, bool]:
         joined.append(_join(kind, entry.value, entry.where))
         new.discard(kind)
     for kind in new - {"mnt", "pid"}:
-        if not os.path.exists(f"/proc/self/ns/{kind}"):
+        if not exists(f"/proc/self/ns/{kind}"):
             where = config.where("lxc.namespace.clone")
             raise StartError(f"this kernel has no {kind} namespaces", where, step="namespaces")
     return Namespaces(frozenset(new), tuple(joined), offsets), loopback and "net" in new
@@ -290,7 +291,7 @@ def _join(kind: str, target: str, where: str) -> Join:
         if pid == 0:
             raise ConfigError(f"lxc.namespace.share.{kind}: container '{target}' is not running", where)
     try:
-        return Join(kind, target, os.open(f"/proc/{pid}/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC))
+        return Join(kind, target, posix.open(f"/proc/{pid}/ns/{kind}", posix.O_RDONLY | posix.O_CLOEXEC))
     except OSError as error:
         raise ConfigError(f"lxc.namespace.share.{kind}: process {pid}: {error.strerror}", where) from None
 
@@ -302,8 +303,7 @@ def _init_of(target: str) -> int:
     lxcpath, _, name = target.rpartition("/")
     holder = lock.holder(lxcpath or DEFAULT_PATH, name)
     try:
-        with open(f"/proc/{holder}/task/{holder}/children") as children:
-            return int((children.read().split() or ["0"])[0])
+        return int((read_text(f"/proc/{holder}/task/{holder}/children").split() or ["0"])[0])
     except OSError:
         return 0
 
@@ -341,18 +341,18 @@ def _rootfs(config: Config) -> Rootfs:
         return Rootfs(None, "/")
     image, path = value[0] == "loop", value[1]
     where = config.where("lxc.rootfs.path") or ""
-    if not (os.path.isfile(path) if image else os.path.isdir(path)):
+    if not (is_file(path) if image else is_folder(path)):
         kind = "a file" if image else "a folder"
-        reason = f"is not {kind}" if os.path.exists(path) else "No such file or directory"
+        reason = f"is not {kind}" if exists(path) else "No such file or directory"
         raise ConfigError(f"lxc.rootfs.path: '{path}': {reason}", where)
     if image and config.get("lxc.idmap"):
         raise ConfigError("lxc.rootfs.path: an image with lxc.idmap is not supported yet", where)
-    if os.path.realpath(path) == "/":
+    if same(path, "/"):
         raise ConfigError(
             "lxc.rootfs.path: '/' is the host's own root", where, "leave the key out to share it"
         )
     mountpoint = config.get("lxc.rootfs.mount")
-    if mountpoint is not None and not os.path.isdir(mountpoint):
+    if mountpoint is not None and not is_folder(mountpoint):
         raise ConfigError(
             f"lxc.rootfs.mount: '{mountpoint}': is not a folder", config.where("lxc.rootfs.mount")
         )
@@ -364,9 +364,9 @@ def _rootfs(config: Config) -> Rootfs:
             config.where("lxc.rootfs.options"),
         )
     return Rootfs(
-        os.path.abspath(path),
+        absolute(path),
         # A folder is mounted on itself: no other place needs to exist, or to be cleaned up.
-        os.path.abspath(mountpoint or (_IMAGE_MOUNTPOINT if image else path)),
+        absolute(mountpoint or (_IMAGE_MOUNTPOINT if image else path)),
         image,
         flags.options,
         flags.attr_set,
@@ -404,8 +404,7 @@ def _refuse_host_changes(config: Config, namespaces: Namespaces) -> None:
 
 def _capabilities(config: Config) -> tuple[tuple[int, ...], int]:
     """The capabilities to drop, and the number of the kernel's last one. capabilities(7)."""
-    with open("/proc/sys/kernel/cap_last_cap") as file:
-        last = int(file.read())
+    last = int(read_text("/proc/sys/kernel/cap_last_cap"))
     if config.where("lxc.cap.keep"):
         keep = config.get("lxc.cap.keep")
         return tuple(capability for capability in range(last + 1) if capability not in keep), last
@@ -420,7 +419,7 @@ def _terminal(config: Config, autodev: bool, idmap: IdMaps | None, uid: int) -> 
         return None
     from minilxc.launch.terminal import Terminal
 
-    stdio = tuple(descriptor for descriptor in range(3) if os.isatty(descriptor)) if console else ()
+    stdio = tuple(descriptor for descriptor in range(3) if posix.isatty(descriptor)) if console else ()
     group = idmap is None or any(
         entry.kind == "g" and entry.inside <= 5 < entry.inside + entry.count
         for entry in config.get("lxc.idmap")
@@ -535,7 +534,7 @@ def _files(config: Config, group: str, directory: str) -> tuple[tuple[str, str],
         name, value = entry.value
         path = name.replace(".", "/")
         # What is below net belongs to the network namespace, and the container's may have other files.
-        if not path.startswith("net/") and not os.path.exists(f"{directory}/{path}"):
+        if not path.startswith("net/") and not exists(f"{directory}/{path}"):
             raise ConfigError(f"{group}.{name}: there is no {directory}/{path}", entry.where)
         found.append((path, value))
     return tuple(found)
@@ -608,7 +607,7 @@ def _filters(config: Config, prepare: Callable[[str], Prepared]) -> Prepared | N
     if path is None:
         return None
     where = config.where("lxc.seccomp.profile") or ""
-    if not os.path.exists(path):
+    if not exists(path):
         raise ConfigError(f"lxc.seccomp.profile: '{path}': No such file or directory", where)
     try:
         confined = credentials.filter_mode()

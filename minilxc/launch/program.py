@@ -8,10 +8,11 @@ with the filter in place there may be no way left to write it to a pipe.
 
 from __future__ import annotations
 
-import ctypes
 import errno
-import os
+import posix
 
+from minilxc.linux.files import encode, is_file
+from minilxc.linux.native import addressof, c_char_p, c_void_p, function, get_errno, string_array
 from minilxc.linux.process import close_range
 from minilxc.linux.syscalls import os_error
 
@@ -58,8 +59,8 @@ def find(program: Program) -> str:
     problem = errno.ENOENT
     for directory in path.split(":"):
         candidate = f"{directory or '.'}/{name}"
-        if os.path.isfile(candidate):
-            if os.access(candidate, os.X_OK):
+        if is_file(candidate):
+            if posix.access(candidate, posix.X_OK):
                 return candidate
             problem = errno.EACCES
     raise os_error(name, problem)
@@ -75,12 +76,7 @@ def close_descriptors(keep: tuple[int, ...]) -> None:
     close_range(first, 0xFFFFFFFF)
 
 
-libc_execve = ctypes.PyDLL(None, use_errno=True).execve
-libc_execve.argtypes = [ctypes.c_char_p, ctypes.c_void_p, ctypes.c_void_p]
-
-
-def _vector(words: tuple[str, ...]) -> ctypes.Array[ctypes.c_char_p]:
-    return (ctypes.c_char_p * (len(words) + 1))(*[os.fsencode(word) for word in words], None)
+_execve = function("execve", c_char_p, c_void_p, c_void_p, held=True)
 
 
 def execute(path: str, program: Program, filter: Load | None, page: Page) -> None:
@@ -88,12 +84,12 @@ def execute(path: str, program: Program, filter: Load | None, page: Page) -> Non
 
     Raises OSError when the filter cannot be loaded: nothing is executed without it.
     """
-    name = ctypes.c_char_p(os.fsencode(path))
-    argv = _vector(program.arguments)
-    envp = _vector(program.environment)
-    argv_pointer = ctypes.c_void_p(ctypes.addressof(argv))
-    envp_pointer = ctypes.c_void_p(ctypes.addressof(envp))
+    # Kept in variables to the end: the call takes addresses.
+    name = c_char_p(encode(path))
+    argv = string_array([encode(word) for word in program.arguments])
+    envp = string_array([encode(word) for word in program.environment])
+    arguments = (name, c_void_p(addressof(argv)), c_void_p(addressof(envp)))
     if filter is not None and filter() != 0:
         raise os_error("seccomp filter")
-    libc_execve(name, argv_pointer, envp_pointer)
-    page.execve_errno = ctypes.get_errno()
+    _execve(*arguments)
+    page.execve_errno = get_errno()

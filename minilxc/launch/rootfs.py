@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-import os
+import posix
 
 from minilxc.linux import mount as kernel
 
@@ -57,7 +57,7 @@ def attach(rootfs: Rootfs) -> int:
     directory later does not appear inside.
     """
     if rootfs.path is None:
-        return os.open("/", os.O_PATH | os.O_DIRECTORY)
+        return posix.open("/", posix.O_PATH | posix.O_DIRECTORY)
     if rootfs.image:
         tree = _mount_image(rootfs.path, rootfs)
     else:
@@ -69,9 +69,9 @@ def attach(rootfs: Rootfs) -> int:
         attr_clr=rootfs.attr_clr,
         propagation=kernel.MS_PRIVATE,
     )
-    target = os.open(rootfs.mountpoint, os.O_PATH | os.O_DIRECTORY)
+    target = posix.open(rootfs.mountpoint, posix.O_PATH | posix.O_DIRECTORY)
     kernel.move_mount(tree, target, rootfs.mountpoint)
-    os.close(target)
+    posix.close(target)
     return tree
 
 
@@ -89,7 +89,7 @@ def _mount_image(path: str, rootfs: Rootfs) -> int:
             except OSError:
                 continue  # of another type; which error a type gives for that is its own affair
     finally:
-        os.close(device)
+        posix.close(device)
     raise OSError(errno.EINVAL, "no file system that this kernel can mount", path)
 
 
@@ -104,11 +104,11 @@ def enter(rootfs: Rootfs, root: int) -> None:
 
     The tree is then made shared, as LXC leaves it, so that namespaces made inside follow it.
     """
-    os.fchdir(root)
+    posix.fchdir(root)
     if rootfs.path is not None:
         kernel.pivot_root_here()
         kernel.detach(".")
-        os.chdir("/")
+        posix.chdir("/")
     kernel.set_propagation("/", kernel.MS_SHARED)
     if rootfs.propagation:
         kernel.set_propagation("/", rootfs.propagation, rootfs.propagation_recursive)

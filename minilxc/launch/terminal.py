@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import posix
 
 from minilxc.launch.channel import TERMINALS
 from minilxc.launch.mounts import open_in_root, open_target
@@ -63,7 +63,7 @@ def make(terminal: Terminal, root: int, channel: Channel) -> int | None:
     Returns the console's slave when standard descriptors are to become it. Raises OSError.
     """
     try:
-        dev = open_in_root(root, "dev", os.O_PATH | os.O_DIRECTORY, follow=False)
+        dev = open_in_root(root, "dev", posix.O_PATH | posix.O_DIRECTORY, follow=False)
     except FileNotFoundError:
         return None  # as LXC: a root file system without /dev gets no terminals
     options = ["source=devpts", "ptmxmode=0666", "mode=0620"]
@@ -80,32 +80,32 @@ def make(terminal: Terminal, root: int, channel: Channel) -> int | None:
     names = ["console"] if terminal.console else []
     names += [f"{terminal.directory}tty{n}" for n in range(1, terminal.ttys + 1)]
     for name in names:
-        master = os.open("ptmx", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC, dir_fd=devpts)
+        master = posix.open("ptmx", posix.O_RDWR | posix.O_NOCTTY | posix.O_CLOEXEC, dir_fd=devpts)
         unlock_pty(master)
         number = str(pty_number(master))
         if terminal.owner:
-            os.chown(number, terminal.owner, -1, dir_fd=devpts)
+            posix.chown(number, terminal.owner, -1, dir_fd=devpts)
         _bind(devpts, number, dev, name, create=terminal.autodev)
         ends.append(master)
         if name == "console":
-            slave = os.open(number, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC, dir_fd=devpts)
+            slave = posix.open(number, posix.O_RDWR | posix.O_NOCTTY | posix.O_CLOEXEC, dir_fd=devpts)
             # The parent keeps it open, or the master would report an end whenever nobody writes.
             ends.append(slave)
     if terminal.instance:
         _bind(devpts, "ptmx", dev, "ptmx", create=terminal.autodev)
     else:
-        here = os.open(".", os.O_PATH)
-        os.fchdir(devpts)
+        here = posix.open(".", posix.O_PATH)
+        posix.fchdir(devpts)
         kernel.detach(".")
-        os.fchdir(here)
-        os.close(here)
+        posix.fchdir(here)
+        posix.close(here)
     if ends:
         channel.send(TERMINALS, "console" if terminal.console else "", ends)
     if not terminal.stdio:
         slave = None
     for descriptor in {*ends, devpts, dev, place}:
         if descriptor != slave:
-            os.close(descriptor)
+            posix.close(descriptor)
     return slave
 
 
@@ -117,12 +117,12 @@ def _bind(devpts: int, source: str, dev: int, target: str, *, create: bool) -> N
         return
     copy = kernel.open_tree_clone(devpts, source, recursive=False)
     kernel.move_mount(copy, place, f"dev/{target}")
-    os.close(copy)
-    os.close(place)
+    posix.close(copy)
+    posix.close(place)
 
 
 def take_stdio(terminal: Terminal, slave: int) -> None:
     """Make the console the controlling terminal and those standard descriptors that were a terminal."""
     set_controlling_terminal(slave)
     for descriptor in terminal.stdio:
-        os.dup2(slave, descriptor)
+        posix.dup2(slave, descriptor)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 
-from minilxc.linux.syscalls import check, libc
+from minilxc.linux.syscalls import check, ioctl
 
 _LOOP_CTL_GET_FREE = 0x4C82
 _LOOP_CONFIGURE = 0x4C0A
@@ -55,12 +55,12 @@ def attach(path: str, *, read_only: bool) -> tuple[int, str]:
     control = os.open("/dev/loop-control", os.O_RDWR | os.O_CLOEXEC)
     try:
         for attempt in range(_ATTEMPTS):
-            device = f"/dev/loop{check(libc.ioctl(control, _LOOP_CTL_GET_FREE, None), 'loop device')}"
+            device = f"/dev/loop{check(ioctl(control, _LOOP_CTL_GET_FREE, None), 'loop device')}"
             loop = os.open(device, mode | os.O_CLOEXEC)
             config = LoopConfig(fd=file)
             config.info.lo_flags = _LO_FLAGS_AUTOCLEAR | (_LO_FLAGS_READ_ONLY if read_only else 0)
             try:
-                check(libc.ioctl(loop, _LOOP_CONFIGURE, ctypes.addressof(config)), path)
+                check(ioctl(loop, _LOOP_CONFIGURE, ctypes.addressof(config)), path)
             except OSError as error:
                 os.close(loop)
                 if error.errno != _EBUSY or attempt + 1 == _ATTEMPTS:

@@ -6,9 +6,10 @@ A mount is made detached, gets its flags, and is then attached to a descriptor t
 
 from __future__ import annotations
 
-import ctypes
-import os
+import posix
 
+from minilxc.linux.files import encode
+from minilxc.linux.native import addressof, c_char_p, c_int, c_long, c_void_p, function, words
 from minilxc.linux.syscalls import (
     NR_FSCONFIG,
     NR_FSMOUNT,
@@ -20,8 +21,6 @@ from minilxc.linux.syscalls import (
     NR_PIVOT_ROOT,
     call,
     check,
-    libc,
-    os_error,
 )
 
 AT_FDCWD = -100
@@ -66,8 +65,8 @@ def openat2(directory: int, path: str, flags: int, resolve: int, mode: int = 0) 
 
     Raises OSError, among them ELOOP for a link that `resolve` forbids and EXDEV for an escape.
     """
-    how = (ctypes.c_uint64 * 3)(flags | os.O_CLOEXEC, mode, resolve)
-    return call(path, NR_OPENAT2, directory, os.fsencode(path), ctypes.addressof(how), ctypes.sizeof(how))
+    how = words(flags | posix.O_CLOEXEC, mode, resolve)  # struct open_how
+    return call(path, NR_OPENAT2, directory, encode(path), addressof(how), 8 * len(how))
 
 
 def open_tree_clone(directory: int, path: str, recursive: bool) -> int:
@@ -75,20 +74,14 @@ def open_tree_clone(directory: int, path: str, recursive: bool) -> int:
 
     With `path` empty, of what `directory` itself refers to.
     """
-    flags = _OPEN_TREE_CLONE | os.O_CLOEXEC | _AT_EMPTY_PATH | (_AT_RECURSIVE if recursive else 0)
-    return call(path or "mount", NR_OPEN_TREE, directory, os.fsencode(path), flags)
+    flags = _OPEN_TREE_CLONE | posix.O_CLOEXEC | _AT_EMPTY_PATH | (_AT_RECURSIVE if recursive else 0)
+    return call(path or "mount", NR_OPEN_TREE, directory, encode(path), flags)
 
 
 def move_mount(mount: int, target: int, thing: str) -> None:
     """Attach the detached `mount` on top of what the descriptor `target` refers to. move_mount(2), Linux 5.2."""
     flags = _MOVE_MOUNT_F_EMPTY_PATH | _MOVE_MOUNT_T_EMPTY_PATH
     call(thing, NR_MOVE_MOUNT, mount, b"", target, b"", flags)
-
-
-class MountAttr(ctypes.Structure):
-    """struct mount_attr of <linux/mount.h>. mount_setattr(2)."""
-
-    _fields_ = [(field, ctypes.c_uint64) for field in ("attr_set", "attr_clr", "propagation", "userns_fd")]
 
 
 def mount_setattr(
@@ -101,15 +94,15 @@ def mount_setattr(
     recursive: bool = False,
 ) -> None:
     """Change flags (MOUNT_ATTR_*) or propagation (MS_*) of `mount`, a descriptor. mount_setattr(2), Linux 5.12."""
-    attributes = MountAttr(attr_set=attr_set, attr_clr=attr_clr, propagation=propagation)
+    attributes = words(attr_set, attr_clr, propagation, 0)  # struct mount_attr; 0: no user namespace
     call(
         thing,
         NR_MOUNT_SETATTR,
         mount,
         b"",
         _AT_EMPTY_PATH | (_AT_RECURSIVE if recursive else 0),
-        ctypes.addressof(attributes),
-        ctypes.sizeof(attributes),
+        addressof(attributes),
+        8 * len(attributes),
     )
 
 
@@ -120,26 +113,26 @@ def mount_filesystem(fstype: str, options: tuple[str, ...], attributes: int = 0,
     are MOUNT_ATTR_*. Raises OSError about `thing`, with the kernel's own words when it gave some.
     """
     thing = thing or fstype
-    context = call(thing, NR_FSOPEN, os.fsencode(fstype), _FSOPEN_CLOEXEC)
+    context = call(thing, NR_FSOPEN, encode(fstype), _FSOPEN_CLOEXEC)
     try:
         try:
             for option in options:
                 key, equals, value = option.partition("=")
                 command = _FSCONFIG_SET_STRING if equals else _FSCONFIG_SET_FLAG
-                text = os.fsencode(value) if equals else None
-                call(f"{thing}: option '{option}'", NR_FSCONFIG, context, command, os.fsencode(key), text, 0)
+                text = encode(value) if equals else None
+                call(f"{thing}: option '{option}'", NR_FSCONFIG, context, command, encode(key), text, 0)
             call(thing, NR_FSCONFIG, context, _FSCONFIG_CMD_CREATE, None, None, 0)
         except OSError as error:
             raise _explained(error, context) from None
         return call(thing, NR_FSMOUNT, context, _FSMOUNT_CLOEXEC, attributes)
     finally:
-        os.close(context)
+        posix.close(context)
 
 
 def _explained(error: OSError, context: int) -> OSError:
     """`error` with the message that the kernel left in the file system context, if any. fsopen(2)."""
     try:
-        message = os.read(context, 1024).decode(errors="replace").strip()
+        message = posix.read(context, 1024).decode(errors="replace").strip()
     except OSError:
         return error
     # "e tmpfs: Bad value for 'size'": one letter for the level, then the text
@@ -148,21 +141,21 @@ def _explained(error: OSError, context: int) -> OSError:
     )
 
 
-libc.mount.argtypes = [ctypes.c_char_p] * 3 + [ctypes.c_ulong, ctypes.c_void_p]
-libc.umount2.argtypes = [ctypes.c_char_p, ctypes.c_int]
-libc.fstatfs.argtypes = [ctypes.c_int, ctypes.c_void_p]
+_mount = function("mount", c_char_p, c_char_p, c_char_p, c_long, c_void_p)
+_umount2 = function("umount2", c_char_p, c_int)
+_fstatfs = function("fstatfs", c_int, c_void_p)
 
 
 def set_propagation(path: str, propagation: int, recursive: bool = True) -> None:
     """Set the propagation type (MS_SLAVE, …) of the mount at `path`. mount(2)."""
     ms_rec = 1 << 14
     flags = propagation | (ms_rec if recursive else 0)
-    check(libc.mount(None, os.fsencode(path), None, flags, None), path)
+    check(_mount(None, encode(path), None, flags, None), path)
 
 
 def detach(path: str) -> None:
     """Take the mount at `path` out of the tree at once; it ends with its last user. umount2(2), MNT_DETACH."""
-    check(libc.umount2(os.fsencode(path), _MNT_DETACH), path)
+    check(_umount2(encode(path), _MNT_DETACH), path)
 
 
 def pivot_root_here() -> None:
@@ -176,7 +169,6 @@ def pivot_root_here() -> None:
 def filesystem_magic(descriptor: int) -> int:
     """The type of the file system that `descriptor` lies on, as in statfs(2)'s f_type."""
     # struct statfs begins with f_type, a word of the machine; 256 bytes hold all of its variants.
-    space = (ctypes.c_long * 32)()
-    if libc.fstatfs(descriptor, ctypes.addressof(space)) == -1:
-        raise os_error("fstatfs")
+    space = (c_long * 32)()
+    check(_fstatfs(descriptor, addressof(space)), "fstatfs")
     return space[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import posix
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ RLIMITS: dict[str, int] = {
 """Name without `RLIMIT_`, lower case, to this machine's number (getrlimit(2))."""
 
 # The three families whose asm/resource.h differs from asm-generic; the others share the numbers above.
-_MACHINE = os.uname().machine
+_MACHINE = posix.uname().machine
 if _MACHINE.startswith("mips"):
     RLIMITS.update({"nofile": 5, "as": 6, "rss": 7, "nproc": 8, "memlock": 9})
 elif _MACHINE.startswith("sparc"):

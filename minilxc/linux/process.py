@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import ctypes
-import os
+import posix
 import sys
 
+from minilxc.linux.files import encode
 from minilxc.linux.names import RLIMITS
+from minilxc.linux.native import addressof, c_char_p, c_int, c_long, c_void_p, function, get_errno, words
 from minilxc.linux.syscalls import (
     NR_CLONE3,
     NR_CLOSE_RANGE,
@@ -14,7 +15,6 @@ from minilxc.linux.syscalls import (
     NR_PIDFD_SEND_SIGNAL,
     call,
     check,
-    libc,
     os_error,
 )
 
@@ -30,37 +30,15 @@ _SIGCHLD = 17
 _PROT_READ, _PROT_WRITE = 1, 2
 _MAP_SHARED, _MAP_ANONYMOUS = 0x01, 0x20
 _PAGE = 4096
+_MAP_FAILED = c_void_p(-1).value
 _SIGINFO_BYTES = 128
 _KEYCTL_JOIN_SESSION_KEYRING = 1
 
 
-class CloneArgs(ctypes.Structure):
-    """struct clone_args of <linux/sched.h>, 88 bytes as of Linux 5.7. clone3(2)."""
-
-    _fields_ = [
-        (field, ctypes.c_uint64)
-        for field in (
-            "flags",
-            "pidfd",
-            "child_tid",
-            "parent_tid",
-            "exit_signal",
-            "stack",
-            "stack_size",
-            "tls",
-            "set_tid",
-            "set_tid_size",
-            "cgroup",
-        )
-    ]
-
-
-def _call_holding_the_interpreter() -> ctypes._NamedFuncPointer:
-    """syscall(2) without giving up the interpreter's lock: the child must wake up as its holder."""
-    function = ctypes.PyDLL(None, use_errno=True).syscall
-    function.restype = ctypes.c_long
-    function.argtypes = [ctypes.c_long, ctypes.c_void_p, ctypes.c_size_t]
-    return function
+_clone3 = function("syscall", c_long, c_void_p, c_long, result=c_long, held=True)
+_before_fork = function("PyOS_BeforeFork", result=None, held=True)
+_after_fork_in_parent = function("PyOS_AfterFork_Parent", result=None, held=True)
+_after_fork_in_child = function("PyOS_AfterFork_Child", result=None, held=True)
 
 
 def fork_into(flags: int) -> tuple[int, int]:
@@ -70,20 +48,19 @@ def fork_into(flags: int) -> tuple[int, int]:
     thread: the child of a raw clone may not wait for a lock of libc that another thread holds.
     Raises OSError.
     """
-    pidfd = ctypes.c_int(-1)
-    arguments = CloneArgs(flags=flags | CLONE_PIDFD, pidfd=ctypes.addressof(pidfd), exit_signal=_SIGCHLD)
-    clone = _call_holding_the_interpreter()
-    python = ctypes.pythonapi
-    python.PyOS_BeforeFork()
-    pid: int = clone(NR_CLONE3, ctypes.addressof(arguments), ctypes.sizeof(arguments))
+    pidfd = c_int(-1)
+    # struct clone_args: flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls,
+    # set_tid, set_tid_size, cgroup
+    arguments = words(flags | CLONE_PIDFD, addressof(pidfd), 0, 0, _SIGCHLD, 0, 0, 0, 0, 0, 0)
+    _before_fork()
+    pid = _clone3(NR_CLONE3, addressof(arguments), 8 * len(arguments))
     if pid == 0:
-        python.PyOS_AfterFork_Child()
+        _after_fork_in_child()
         return 0, -1
-    number = ctypes.get_errno()
-    python.PyOS_AfterFork_Parent()
+    number = get_errno()
+    _after_fork_in_parent()
     if pid == -1:
-        ctypes.set_errno(number)
-        check(pid, "clone3")
+        raise os_error("clone3", number)
     return pid, pidfd.value
 
 
@@ -101,42 +78,34 @@ def close_range(first: int, last: int) -> None:
     call(f"descriptors from {first}", NR_CLOSE_RANGE, first, last, 0)
 
 
-libc.unshare.argtypes = [ctypes.c_int]
-libc.setns.argtypes = [ctypes.c_int, ctypes.c_int]
-libc.personality.argtypes = [ctypes.c_ulong]
-libc.sethostname.argtypes = [ctypes.c_char_p, ctypes.c_size_t]
-libc.prlimit64.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p]
-libc.mmap.restype = ctypes.c_void_p
-libc.mmap.argtypes = [
-    ctypes.c_void_p,
-    ctypes.c_size_t,
-    ctypes.c_int,
-    ctypes.c_int,
-    ctypes.c_int,
-    ctypes.c_long,
-]
-libc.signalfd.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_int]
+_unshare = function("unshare", c_int)
+_setns = function("setns", c_int, c_int)
+_personality = function("personality", c_long)
+_sethostname = function("sethostname", c_char_p, c_long)
+_prlimit64 = function("prlimit64", c_int, c_int, c_void_p, c_void_p)
+_signalfd = function("signalfd", c_int, c_void_p, c_int)
+_mmap = function("mmap", c_void_p, c_long, c_int, c_int, c_int, c_long, result=c_void_p)
 
 
 def unshare(flags: int) -> None:
     """Move this process into new namespaces (CLONE_NEW*). unshare(2)."""
-    check(libc.unshare(flags), "unshare")
+    check(_unshare(flags), "unshare")
 
 
 def setns(descriptor: int, flag: int) -> None:
     """Join the namespace of type `flag` that `descriptor` refers to. setns(2)."""
-    check(libc.setns(descriptor, flag), "setns")
+    check(_setns(descriptor, flag), "setns")
 
 
 def personality(persona: int) -> None:
     """Set the execution domain (PER_*), which execve keeps. personality(2)."""
-    check(libc.personality(persona), "personality")
+    check(_personality(persona), "personality")
 
 
 def sethostname(name: str) -> None:
     """Set the host name of this UTS namespace. sethostname(2)."""
-    raw = os.fsencode(name)
-    check(libc.sethostname(raw, len(raw)), name)
+    raw = encode(name)
+    check(_sethostname(raw, len(raw)), name)
 
 
 def join_session_keyring() -> None:
@@ -147,22 +116,21 @@ def join_session_keyring() -> None:
 def prlimit(pid: int, name: str, soft: int | None, hard: int | None) -> None:
     """Set the resource limit `name` (a key of RLIMITS) of process `pid`; None means unlimited. prlimit(2)."""
     unlimited = (1 << 64) - 1
-    limit = (ctypes.c_uint64 * 2)(unlimited if soft is None else soft, unlimited if hard is None else hard)
-    check(libc.prlimit64(pid, RLIMITS[name], ctypes.addressof(limit), None), name)
+    limit = words(unlimited if soft is None else soft, unlimited if hard is None else hard)
+    check(_prlimit64(pid, RLIMITS[name], addressof(limit), None), name)
 
 
 def signalfd(signals: frozenset[int] | set[int]) -> int:
     """A non-blocking descriptor from which the blocked `signals` are read. signalfd(2)."""
-    mask = ctypes.c_uint64(sum(1 << (number - 1) for number in signals))
-    wide = (ctypes.c_uint64 * 16)(mask.value)  # libc's sigset_t has 1024 bits
-    flags = os.O_CLOEXEC | os.O_NONBLOCK
-    return check(libc.signalfd(-1, ctypes.addressof(wide), flags), "signalfd")
+    mask = words(sum(1 << (number - 1) for number in signals), *(0,) * 15)  # libc's sigset_t has 1024 bits
+    flags = posix.O_CLOEXEC | posix.O_NONBLOCK
+    return check(_signalfd(-1, addressof(mask), flags), "signalfd")
 
 
 def read_signals(descriptor: int) -> list[int]:
     """The numbers of the signals that wait in a signalfd; empty when none does. signalfd(2)."""
     try:
-        raw = os.read(descriptor, _SIGINFO_BYTES * 16)
+        raw = posix.read(descriptor, _SIGINFO_BYTES * 16)
     except BlockingIOError:
         return []
     # struct signalfd_siginfo begins with the number, a 32-bit word
@@ -171,8 +139,7 @@ def read_signals(descriptor: int) -> list[int]:
 
 def shared_page() -> int:
     """The address of a zeroed page which children keep sharing after fork. mmap(2)."""
-    address = libc.mmap(None, _PAGE, _PROT_READ | _PROT_WRITE, _MAP_SHARED | _MAP_ANONYMOUS, -1, 0)
-    if address in (None, ctypes.c_void_p(-1).value):
+    address = _mmap(None, _PAGE, _PROT_READ | _PROT_WRITE, _MAP_SHARED | _MAP_ANONYMOUS, -1, 0)
+    if address in (None, _MAP_FAILED):
         raise os_error("mmap")
-    assert isinstance(address, int)
     return address

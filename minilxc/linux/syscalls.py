@@ -1,4 +1,4 @@
-"""The way into the kernel: libc through ctypes, system call numbers, and errors as OSError.
+"""The way into the kernel: libc, system call numbers, and errors as OSError.
 
 Every wrapper of this package goes through `call` or a libc function declared here once, so that
 argument widths are right everywhere: what is not declared would be passed as a 32-bit int.
@@ -6,10 +6,10 @@ argument widths are right everywhere: what is not declared would be passed as a 
 
 from __future__ import annotations
 
-import ctypes
-import errno as errno_names
-import os
+import posix
 import sys
+
+from minilxc.linux.native import c_int, c_long, c_void_p, function, get_errno
 
 # Since Linux 5.1 new calls have one number on all architectures (syscall.tbl of the kernel).
 NR_PIDFD_SEND_SIGNAL = 424
@@ -38,7 +38,7 @@ _OLDER_NUMBERS = {
 
 def _own_machine() -> str:
     """The row of `_OLDER_NUMBERS` for this very process: a 32-bit Python makes 32-bit calls."""
-    machine = os.uname().machine
+    machine = posix.uname().machine
     wide = sys.maxsize > 1 << 32
     if machine == "x86_64":
         return machine if wide else "i386"
@@ -55,22 +55,17 @@ def _own_machine() -> str:
 try:
     NR_SECCOMP, NR_PIVOT_ROOT, NR_KEYCTL = _OLDER_NUMBERS[_own_machine()]
 except KeyError:
-    raise ImportError(f"minilxc does not know the system call numbers of {os.uname().machine}") from None
+    raise ImportError(f"minilxc does not know the system call numbers of {posix.uname().machine}") from None
 
-libc = ctypes.CDLL(None, use_errno=True)
-
-_syscall = libc.syscall
-_syscall.restype = ctypes.c_long
-_syscall.argtypes = [ctypes.c_long] + [ctypes.c_void_p] * 6
-
-libc.ioctl.argtypes = [ctypes.c_int, ctypes.c_ulong, ctypes.c_void_p]
+_syscall = function("syscall", c_long, *(c_void_p,) * 6, result=c_long)
+ioctl = function("ioctl", c_int, c_long, c_void_p)
 
 
 def os_error(thing: object, number: int | None = None) -> OSError:
     """The OSError subclass that fits `number` (default: the errno of the last call), about `thing`."""
     if number is None:
-        number = ctypes.get_errno()
-    return OSError(number, os.strerror(number), str(thing))
+        number = get_errno()
+    return OSError(number, posix.strerror(number), str(thing))
 
 
 def call(thing: object, number: int, *arguments: int | bytes | None) -> int:
@@ -78,7 +73,7 @@ def call(thing: object, number: int, *arguments: int | bytes | None) -> int:
 
     Integers are passed as 64-bit words on a 64-bit machine, bytes as a pointer to them, None as 0.
     """
-    result: int = _syscall(number, *arguments, *(None,) * (6 - len(arguments)))
+    result = _syscall(number, *arguments, *(None,) * (6 - len(arguments)))
     if result == -1:
         raise os_error(thing)
     return result
@@ -89,8 +84,3 @@ def check(result: int, thing: object) -> int:
     if result == -1:
         raise os_error(thing)
     return result
-
-
-def lacks(error: OSError) -> bool:
-    """Whether `error` says that this kernel does not have what was asked for."""
-    return error.errno in (errno_names.ENOSYS, errno_names.EOPNOTSUPP)

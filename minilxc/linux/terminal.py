@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-import ctypes
-
-from minilxc.linux.syscalls import check, libc
+from minilxc.linux.native import addressof, c_int, c_long, c_void_p, function, words
+from minilxc.linux.syscalls import check, ioctl, os_error
 
 _TIOCSCTTY = 0x540E  # <asm-generic/ioctls.h>; mips and sparc have other values
 
-libc.unlockpt.argtypes = [ctypes.c_int]
-libc.ptsname_r.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t]
+_unlockpt = function("unlockpt", c_int)
+_ptsname_r = function("ptsname_r", c_int, c_void_p, c_long)
 
 
 def unlock_pty(master: int) -> None:
     """Allow the slave of `master` to be opened. unlockpt(3)."""
-    check(libc.unlockpt(master), "pseudo terminal")
+    check(_unlockpt(master), "pseudo terminal")
 
 
 def pty_number(master: int) -> int:
     """The number of the slave of `master` in its instance of devpts. ptsname_r(3)."""
-    name = ctypes.create_string_buffer(64)
-    if libc.ptsname_r(master, ctypes.addressof(name), len(name)) != 0:
-        check(-1, "pseudo terminal")
-    return int(name.value.rpartition(b"/")[2])
+    name = words(*(0,) * 8)
+    number = _ptsname_r(master, addressof(name), 8 * len(name))
+    if number != 0:
+        raise os_error("pseudo terminal", number)
+    return int(bytes(name).partition(b"\0")[0].rpartition(b"/")[2])
 
 
 def set_controlling_terminal(slave: int) -> None:
     """Make `slave` the controlling terminal of this session, of which we are the leader. ioctl_tty(2)."""
-    check(libc.ioctl(slave, _TIOCSCTTY, None), "controlling terminal")
+    check(ioctl(slave, _TIOCSCTTY, None), "controlling terminal")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import _signal
-import os
+import posix
 import select
 
 from minilxc.errors import StartError
@@ -62,10 +62,10 @@ def _on_signals(started: Started, console: _Console | None) -> int | None:
                 process.pidfd_send_signal(started.pidfd, number)
             except ProcessLookupError:
                 pass  # its end is seen below
-    pid, result = os.waitpid(started.pid, os.WNOHANG)
+    pid, result = posix.waitpid(started.pid, posix.WNOHANG)
     if pid == 0:
         return None
-    code = os.waitstatus_to_exitcode(result)
+    code = posix.waitstatus_to_exitcode(result)
     return code if code >= 0 else 128 - code
 
 
@@ -82,14 +82,14 @@ class _Peer:
         screens: list[int] = []
         stdio = plan.terminal.stdio if plan.terminal is not None else ()
         if plan.console_path not in (None, "none"):
-            screens.append(_open(plan, plan.console_path, os.O_RDWR | os.O_NOCTTY))
-            if os.isatty(screens[0]):
+            screens.append(_open(plan, plan.console_path, posix.O_RDWR | posix.O_NOCTTY))
+            if posix.isatty(screens[0]):
                 self.keyboard = screens[0]
         elif stdio:
             self.keyboard = 0 if 0 in stdio else None
             screens += [descriptor for descriptor in stdio if descriptor > 0][:1]
         if plan.console_log is not None:
-            screens.append(_open(plan, plan.console_log, os.O_WRONLY | os.O_APPEND))
+            screens.append(_open(plan, plan.console_log, posix.O_WRONLY | posix.O_APPEND))
         self.screens = tuple(screens)
 
 
@@ -115,7 +115,7 @@ class _Console:
     def carry(self, descriptor: int) -> bool:
         """Move what `descriptor` has; whether more may come."""
         try:
-            data = os.read(descriptor, _CHUNK)
+            data = posix.read(descriptor, _CHUNK)
         except OSError:  # EIO: nobody has the console open any more
             return False
         if descriptor == self.keyboard:
@@ -127,7 +127,7 @@ class _Console:
 
     def drain(self) -> None:
         """Move what the container has written last."""
-        os.set_blocking(self.master, False)
+        posix.set_blocking(self.master, False)
         while self.carry(self.master):
             pass
 
@@ -152,14 +152,14 @@ class _Console:
 def _write(descriptor: int, data: bytes) -> None:
     try:
         while data:
-            data = data[os.write(descriptor, data) :]
+            data = data[posix.write(descriptor, data) :]
     except OSError:
         pass  # a closed terminal or a full disk must not end the container
 
 
 def _open(plan: Plan, path: str, flags: int) -> int:
     try:
-        return os.open(path, flags | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        return posix.open(path, flags | posix.O_CREAT | posix.O_CLOEXEC, 0o600)
     except OSError as error:
         what = f"console: {path}: {error.strerror}"
         raise StartError(what, plan.name, step="console", errno=error.errno or 0) from None

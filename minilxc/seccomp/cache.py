@@ -8,10 +8,11 @@ here ever raises for a bad cache, and a start goes on without one.
 
 from __future__ import annotations
 
-import os
-import stat
+import posix
 import sys
 from _blake2 import blake2b  # hashlib would cost 3 ms to import
+
+from minilxc.linux.files import encode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def key(text: bytes, path: str, machine: str, notify: bool) -> str:
     for part in (
         b"%d" % FORMAT,
         text,
-        os.fsencode(path),
+        encode(path),
         machine.encode("utf-8", "surrogateescape"),
         b"%d" % notify,
         _library().encode(),
@@ -56,7 +57,7 @@ def fetch(folder: str, name: str) -> tuple[bytes, ...] | None:
         try:
             return _read(folder_fd, name)
         finally:
-            os.close(folder_fd)
+            posix.close(folder_fd)
     except OSError:
         return None
 
@@ -75,13 +76,15 @@ def store(folder: str, name: str, parts: Sequence[bytes]) -> bool:
         try:
             folder_fd = _open_folder(folder)
         except FileNotFoundError:
-            os.makedirs(folder, 0o700, exist_ok=True)
+            from os import makedirs
+
+            makedirs(folder, 0o700, exist_ok=True)
             folder_fd = _open_folder(folder)
         try:
             _write(folder_fd, name, entry)
             _evict(folder_fd)
         finally:
-            os.close(folder_fd)
+            posix.close(folder_fd)
     except OSError:
         return False
     return True
@@ -93,40 +96,42 @@ def _library() -> str:
     folders = (f"/lib/{triplet}", f"/usr/lib/{triplet}", *_FOLDERS) if triplet else _FOLDERS
     for folder in folders:
         try:
-            found = os.stat(folder + "/libseccomp.so.2")
+            found = posix.stat(folder + "/libseccomp.so.2")
         except OSError:
             continue
         return f"{found.st_dev} {found.st_ino} {found.st_size} {found.st_mtime_ns}"
     return ""
 
 
-def _private(found: os.stat_result) -> bool:
+def _private(found: posix.stat_result) -> bool:
     """True when nobody but us can have changed it, root aside."""
-    return found.st_uid == os.geteuid() and not found.st_mode & 0o077
+    return found.st_uid == posix.geteuid() and not found.st_mode & 0o077
 
 
 def _open_folder(folder: str) -> int:
     """A descriptor of the cache's directory; PermissionError when others may write or read there."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    fd = posix.open(folder, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_NOFOLLOW | posix.O_CLOEXEC)
     try:
-        if not _private(os.fstat(fd)):
+        if not _private(posix.fstat(fd)):
             raise PermissionError(folder)
     except BaseException:
-        os.close(fd)
+        posix.close(fd)
         raise
     return fd
 
 
 def _read(folder_fd: int, name: str) -> tuple[bytes, ...] | None:
     """The parts of an entry, or None for one that is not ours, not regular or not whole."""
-    fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder_fd)
+    fd = posix.open(
+        name, posix.O_RDONLY | posix.O_NOFOLLOW | posix.O_NONBLOCK | posix.O_CLOEXEC, dir_fd=folder_fd
+    )
     try:
-        found = os.fstat(fd)
-        if not stat.S_ISREG(found.st_mode) or not _private(found) or found.st_size > _MAX_SIZE:
+        found = posix.fstat(fd)
+        if found.st_mode & 0o170000 != 0o100000 or not _private(found) or found.st_size > _MAX_SIZE:
             return None
-        entry = os.read(fd, found.st_size + 1)
+        entry = posix.read(fd, found.st_size + 1)
     finally:
-        os.close(fd)
+        posix.close(fd)
     body = entry[_DIGEST_SIZE:]
     if (
         len(entry) != found.st_size
@@ -144,38 +149,38 @@ def _read(folder_fd: int, name: str) -> tuple[bytes, ...] | None:
 def _write(folder_fd: int, name: str, entry: bytes) -> None:
     """Write an entry beside its place and move it there."""
     _SERIAL[0] += 1
-    temporary = f"{name}.{os.getpid()}.{_SERIAL[0]}.{os.urandom(4).hex()}"
-    fd = os.open(
+    temporary = f"{name}.{posix.getpid()}.{_SERIAL[0]}.{posix.urandom(4).hex()}"
+    fd = posix.open(
         temporary,
-        os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC,
+        posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_NOFOLLOW | posix.O_CLOEXEC,
         0o600,
         dir_fd=folder_fd,
     )
     try:
         try:
-            if os.write(fd, entry) != len(entry):
+            if posix.write(fd, entry) != len(entry):
                 raise OSError("short write")
         finally:
-            os.close(fd)
-        os.rename(temporary, name, src_dir_fd=folder_fd, dst_dir_fd=folder_fd)
+            posix.close(fd)
+        posix.rename(temporary, name, src_dir_fd=folder_fd, dst_dir_fd=folder_fd)
     except BaseException:
-        os.unlink(temporary, dir_fd=folder_fd)
+        posix.unlink(temporary, dir_fd=folder_fd)
         raise
 
 
 def _evict(folder_fd: int) -> None:
     """Remove the oldest entries above MAX_ENTRIES; what a killed writer left behind goes the same way."""
-    names = os.listdir(folder_fd)
+    names = posix.listdir(folder_fd)
     if len(names) <= MAX_ENTRIES:
         return
     aged = []
     for name in names:
         try:
-            aged.append((os.stat(name, dir_fd=folder_fd, follow_symlinks=False).st_mtime_ns, name))
+            aged.append((posix.stat(name, dir_fd=folder_fd, follow_symlinks=False).st_mtime_ns, name))
         except FileNotFoundError:
             continue  # another writer was quicker
     for _, name in sorted(aged)[: len(names) - MAX_ENTRIES]:
         try:
-            os.unlink(name, dir_fd=folder_fd)
+            posix.unlink(name, dir_fd=folder_fd)
         except FileNotFoundError:
             continue

@@ -6,8 +6,9 @@ Between the load and execve(2) a start makes no system call. So all memory is la
 
 from __future__ import annotations
 
-import ctypes
+import _struct
 
+from minilxc.linux.native import c_char_p, c_long, c_void_p, function
 from minilxc.linux.syscalls import NR_SECCOMP
 
 SECCOMP_SET_MODE_STRICT = 0
@@ -25,15 +26,7 @@ SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV = 32
 _INSTRUCTION = 8
 _MAX_INSTRUCTIONS = 4096  # BPF_MAXINSNS
 
-_syscall = ctypes.CDLL(None, use_errno=True).syscall
-_syscall.restype = ctypes.c_long
-_syscall.argtypes = (ctypes.c_long, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_void_p)
-
-
-class SockFprog(ctypes.Structure):
-    """struct sock_fprog."""
-
-    _fields_ = (("len", ctypes.c_ushort), ("filter", ctypes.c_void_p))
+_syscall = function("syscall", c_long, c_long, c_long, c_void_p, result=c_long, held=True)
 
 
 class Load:
@@ -42,8 +35,8 @@ class Load:
     `arguments` are those of syscall(2), C values that live as long as this object:
     seccomp(SECCOMP_SET_MODE_FILTER, flags, &program). Calling the object makes that one call and
     nothing else: it returns 0, a listener's descriptor where the flags ask for one, or -1 with the
-    reason in ctypes.get_errno(). Loading needs no_new_privs, or CAP_SYS_ADMIN in the caller's user
-    namespace (EACCES).
+    reason in `minilxc.linux.native.get_errno()`. Loading needs no_new_privs, or CAP_SYS_ADMIN in the
+    caller's user namespace (EACCES).
     """
 
     __slots__ = ("arguments", "_program", "_fprog")
@@ -53,15 +46,22 @@ class Load:
         count, rest = divmod(len(program), _INSTRUCTION)
         if rest or not 1 <= count <= _MAX_INSTRUCTIONS:
             raise ValueError(f"{len(program)} bytes are no seccomp program")
-        self._program = ctypes.create_string_buffer(program, len(program))
-        self._fprog = SockFprog(count, ctypes.addressof(self._program))
+        self._program = program
+        # struct sock_fprog: unsigned short len; struct sock_filter *filter
+        self._fprog = _struct.pack("HP", count, _address(program))
         self.arguments = (
-            ctypes.c_long(NR_SECCOMP),
-            ctypes.c_ulong(SECCOMP_SET_MODE_FILTER),
-            ctypes.c_ulong(flags),
-            ctypes.c_void_p(ctypes.addressof(self._fprog)),
+            c_long(NR_SECCOMP),
+            c_long(SECCOMP_SET_MODE_FILTER),
+            c_long(flags),
+            c_void_p(_address(self._fprog)),
         )
 
     def __call__(self) -> int:
-        result: int = _syscall(*self.arguments)
-        return result
+        return _syscall(*self.arguments)
+
+
+def _address(data: bytes) -> int:
+    """Where `data` lies in memory, for as long as somebody holds it."""
+    address = c_void_p.from_buffer(c_char_p(data)).value
+    assert address is not None
+    return address

@@ -6,7 +6,7 @@ anything that reads policies; this module and the three that it imports stay fre
 
 from __future__ import annotations
 
-import os
+import posix
 
 from . import cache
 from .source import read
@@ -62,7 +62,7 @@ def prepare(
     text = read(path)
     if cache_dir is None:
         return Prepared(*_build(text, path, machine, notify, debug), path)
-    name = cache.key(text, path, machine or os.uname().machine, notify)
+    name = cache.key(text, path, machine or posix.uname().machine, notify)
     found = cache.fetch(cache_dir, name)
     if found is not None and len(found) == 2:
         return Prepared(found[0], found[1], path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import posix
 
 from minilxc.errors import PolicyError
 
@@ -13,11 +13,11 @@ MAX_SIZE = 1 << 20
 def read(path: str) -> bytes:
     """The content of the policy file `path`; PolicyError when it cannot be read or is above MAX_SIZE."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
         try:
             return drain(fd, path)
         finally:
-            os.close(fd)
+            posix.close(fd)
     except OSError as error:
         raise PolicyError(error.strerror or str(error), where=path) from None
     except ValueError:
@@ -26,10 +26,10 @@ def read(path: str) -> bytes:
 
 def drain(fd: int, path: str) -> bytes:
     """All that can be read from `fd`, which messages call `path`; PolicyError above MAX_SIZE bytes."""
-    text = os.read(fd, 65536)
+    text = posix.read(fd, 65536)
     chunk = text
     while chunk and len(text) <= MAX_SIZE:
-        chunk = os.read(fd, 65536)
+        chunk = posix.read(fd, 65536)
         text += chunk
     if len(text) > MAX_SIZE:
         raise PolicyError("too big for a policy (the limit is 1 MiB)", where=path)

@@ -18,7 +18,7 @@ from .rules import answer
 from .samples import arguments
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from .arch import Abi
     from .program import Program
@@ -95,22 +95,3 @@ def _numbers(abi: Abi, entries: Iterable[int]) -> Iterable[int]:
     for number in entries:
         numbers.update((max(number - 1, 0), number, number + 1 & 0xFFFFFFFF))
     return sorted(numbers)
-
-
-def _expect(
-    program: Program,
-    rules: Rules,
-    name: str,
-    audit: int,
-    number: int,
-    args: Sequence[int],
-    allowed: Iterable[int],
-) -> None:
-    given, _ = program.simulate(audit, number, args)
-    if given not in allowed:
-        wanted = " or ".join(sorted(actions.name(action) for action in allowed))
-        call = f"{number:#x}({', '.join(f'{arg:#x}' for arg in args)}) of {name}"
-        raise PolicyError(
-            f"the compiled program answers {actions.name(given)} to call {call}, not {wanted}",
-            where=rules.path,
-        )

@@ -1,0 +1,66 @@
+"""Small questions about files, as `os.path` answers them; importing `os` takes a start 2 ms.
+
+The hot path uses the built-in module `posix`, which has the same calls under the same names.
+"""
+
+from __future__ import annotations
+
+import posix
+import sys
+
+_S_IFMT, _S_IFDIR, _S_IFREG = 0o170000, 0o040000, 0o100000  # inode(7)
+
+
+def encode(text: str) -> bytes:
+    """The bytes that a path or an argument stands for, as os.fsencode."""
+    return text.encode(sys.getfilesystemencoding(), "surrogateescape")
+
+
+def decode(raw: bytes) -> str:
+    """The text of a path or an argument, as os.fsdecode."""
+    return raw.decode(sys.getfilesystemencoding(), "surrogateescape")
+
+
+def _format(path: str) -> int:
+    """The type bits of the file at `path`, links followed; 0 when there is none."""
+    try:
+        return posix.stat(path).st_mode & _S_IFMT
+    except (OSError, ValueError):
+        return 0
+
+
+def exists(path: str) -> bool:
+    """Whether something is at `path`, links followed."""
+    return _format(path) != 0
+
+
+def is_folder(path: str) -> bool:
+    """Whether a folder is at `path`, links followed."""
+    return _format(path) == _S_IFDIR
+
+
+def is_file(path: str) -> bool:
+    """Whether a regular file is at `path`, links followed."""
+    return _format(path) == _S_IFREG
+
+
+def same(one: str, other: str) -> bool:
+    """Whether two paths lead to the same file; both must exist."""
+    first, second = posix.stat(one), posix.stat(other)
+    return (first.st_dev, first.st_ino) == (second.st_dev, second.st_ino)
+
+
+def absolute(path: str) -> str:
+    """`path` from the root on, without a slash at its end; links and dots stay as they are."""
+    if not path.startswith("/"):
+        path = f"{posix.getcwd()}/{path}"
+    return path.rstrip("/") or "/"
+
+
+def read_text(path: str) -> str:
+    """The content of a small file of procfs or sysfs. Raises OSError."""
+    descriptor = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
+    try:
+        return posix.read(descriptor, 65536).decode("ascii")
+    finally:
+        posix.close(descriptor)
