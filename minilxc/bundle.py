@@ -100,8 +100,10 @@ def _read() -> "tuple[Index, int, int]":
     try:
         descriptor = posix.open(_PATH, posix.O_RDONLY | posix.O_CLOEXEC)
         head = posix.read(descriptor, _HEAD)
+        if head[:4] != _MAGIC:
+            return nothing
         raw = posix.read(descriptor, int.from_bytes(head[4:], "little"))
-        return (marshal.loads(raw), descriptor, _HEAD + len(raw)) if head[:4] == _MAGIC else nothing
+        return marshal.loads(raw), descriptor, _HEAD + len(raw)
     except (OSError, EOFError, TypeError, ValueError):
         return nothing
 
