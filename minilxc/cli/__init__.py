@@ -28,8 +28,7 @@ _QUICK = (["start"], ["execute"])
 def main(argv: Sequence[str] | None = None, finish: Callable[[], None] | None = None) -> NoReturn:
     """Run one command and end the process with its exit status. The only place that prints an error.
 
-    `finish` is called after a command that is meant to be quick, when all of its modules are loaded,
-    and no others: the first start under a policy, which compiles it, is not typical.
+    `finish` is called after a command that is meant to be quick.
 
     Leaves by posix._exit: taking the interpreter apart costs milliseconds and frees nothing of use.
     """
@@ -46,7 +45,7 @@ def main(argv: Sequence[str] | None = None, finish: Callable[[], None] | None = 
     except Exception as error:  # noqa: BLE001  the one place: a bug becomes a line, too
         status = 1
         _tell(f"minilxc: a bug: {type(error).__name__}: {error} ({_write_traceback()})")
-    if finish and words[:1] in _QUICK and "minilxc.seccomp.build" not in sys.modules:
+    if finish and words[:1] in _QUICK:
         finish()
     try:
         sys.stdout.flush()

@@ -112,6 +112,10 @@ class Box:
         self._running.append(process)
         return process
 
+    def look_after(self, process: subprocess.Popen[str]) -> None:
+        """End this process, and what it started, with the test."""
+        self._running.append(process)
+
     def calls(self, *words: str, program: str = "try-syscall", **more) -> list[str]:
         """What the kernel answered to each call (of `try-syscall`): the errno's name, or the result."""
         return answers(self.read(program, *words, **more))

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import errno
 import os
-import subprocess
 
 import pytest
+
+from tests.helpers.container import CHECKOUT
 
 BOTH = pytest.mark.parametrize("verb", ["execute", "start"])
 PROGRAM = {"x86_64": "try-syscall", "i386": "try-syscall-i386"}
@@ -372,13 +373,17 @@ def test_changed_policy_is_never_answered_from_the_cache(container):
     assert box.calls(*MKDIR) == ["EISCONN"]
 
 
-def test_policy_of_the_shipped_examples_lets_a_shell_run(container):
+def test_shipped_policies_let_a_static_program_run(container):
     """configs/: each one is run by a test."""
-    from tests.helpers.container import CHECKOUT
-
-    for path in sorted((CHECKOUT / "configs").glob("*.seccomp")):
+    paths = sorted((CHECKOUT / "configs").glob("*.seccomp"))
+    assert len(paths) >= 4
+    for path in paths:
         box = container(f"lxc.seccomp.profile = {path}")
-        assert box.run("sh", "-c", "echo ok; exit 7") == (7, "ok\n", ""), path
+        if path.name == "seed-example.seccomp":
+            why = "the policy does not allow execve on x86_64, so no program could start"
+            assert box.run("/bin/true") == (1, "", f"minilxc: {path}:2: {why}\n")
+        else:
+            assert box.run("/bin/echo", "ok") == (0, "ok\n", ""), path
 
 
 @BOTH
@@ -386,4 +391,3 @@ def test_policy_costs_the_payload_no_call(container, verb):
     """An allowlist of what a static program does, and of execve: nothing of the launcher's is in it."""
     box = container(policy="2\nallowlist\nexecve\nwrite\nexit\n", base=False)
     assert box.run("/bin/try-syscall", verb=verb) == (0, "", "")
-    assert subprocess.run(box.command("/bin/try-syscall", verb=verb), capture_output=True).returncode == 0

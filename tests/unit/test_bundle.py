@@ -11,82 +11,78 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[2] / "minilxc"
-PROGRAM = """
-import sys
-sys.path.insert(0, {folder!r})
-from minilxc import bundle
-modules = bundle.install()
-import minilxc.errors, minilxc.log
-print(minilxc.errors.printable("a\\nb"), minilxc.log.__loader__ is modules, modules.missed)
-bundle.save(modules)
-"""
+HEAD = "import sys; sys.path[:0] = [{folder!r}, {packages!r}]; from minilxc import bundle; "
+LOAD = "print(bundle.load()); import minilxc.errors as e; print(e.printable('a\\nb'), e.__spec__.loader is None)"
 
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A copy of the package whose __pycache__ is nobody else's."""
-    copy = tmp_path / "minilxc"
-    copy.mkdir()
-    for name in ("__init__.py", "bundle.py", "errors.py", "log.py"):
-        shutil.copy(PACKAGE / name, copy)
-    (copy / "linux").mkdir()
-    for name in ("__init__.py", "files.py"):
-        shutil.copy(PACKAGE / "linux" / name, copy / "linux")
+    """A copy of the package, with a __pycache__ of its own and a bundle in it."""
+    shutil.copytree(PACKAGE, tmp_path / "minilxc", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "minilxc" / "__pycache__").mkdir()
+    python(tmp_path, "bundle.build()")
+    assert bundle_of(tmp_path).exists()
     return tmp_path
 
 
-def run(checkout: Path) -> str:
-    """Import two modules in a new interpreter, and say whether they came out of the bundle."""
-    program = PROGRAM.format(folder=str(checkout))
+def python(checkout: Path, program: str) -> str:
+    """Run `program` in an interpreter that has imported nothing but `bundle`; what it prints."""
+    packages = next(path for path in sys.path if path.endswith("site-packages"))
+    program = HEAD.format(folder=str(checkout), packages=packages) + program
     done = subprocess.run([sys.executable, "-IS", "-c", program], capture_output=True, text=True, check=False)
     assert done.stderr == ""
     return done.stdout.strip()
 
 
 def bundle_of(checkout: Path) -> Path:
-    return checkout / "minilxc" / "__pycache__" / f"bundle.{sys.implementation.cache_tag}"
+    return checkout / "minilxc" / "__pycache__" / f"start.{sys.implementation.cache_tag}.bundle"
 
 
-def test_the_second_run_takes_its_modules_from_the_bundle(checkout: Path) -> None:
-    assert run(checkout) == "a\\nb False True"
-    assert run(checkout) == "a\\nb True False"
+def test_modules_come_out_of_the_bundle_and_work(checkout: Path) -> None:
+    assert python(checkout, LOAD) == "True\na\\nb True"
 
 
-def test_a_source_that_changed_is_read_anew(checkout: Path) -> None:
-    run(checkout)
+def test_everything_that_a_start_imports_is_there_and_nothing_is_imported_twice(checkout: Path) -> None:
+    program = (
+        "bundle.load(); before = set(sys.modules); "
+        "import minilxc.cli.start, minilxc.config.parse, minilxc.launch.plan, minilxc.monitor.foreground; "
+        "import minilxc.launch.terminal, minilxc.seccomp.loader, minilxc.seccomp.prepare; "
+        "print(set(sys.modules) - before)"
+    )
+    assert python(checkout, program) == "set()"
+
+
+def test_a_module_that_is_not_in_the_bundle_is_imported_as_ever(checkout: Path) -> None:
+    assert python(checkout, "bundle.load(); import minilxc.linux.loop as l; print(l.__name__)") == "minilxc.linux.loop"
+
+
+def test_a_source_that_changed_makes_the_bundle_stale(checkout: Path) -> None:
     errors = checkout / "minilxc" / "errors.py"
     errors.write_text(errors.read_text() + "\n\ndef printable(text: str) -> str:\n    return 'changed'\n")
-    assert run(checkout) == "changed True True"
-    assert run(checkout) == "changed True False"
+    assert python(checkout, LOAD) == "False\nchanged False"
+    python(checkout, "bundle.rebuild()")
+    assert python(checkout, LOAD) == "True\nchanged True"
 
 
-def test_a_source_of_the_same_size_but_another_time_is_read_anew(checkout: Path) -> None:
-    run(checkout)
-    errors = checkout / "minilxc" / "errors.py"
-    os.utime(errors, ns=(0, 10**9))
-    assert run(checkout).endswith("True True")
+def test_a_source_of_the_same_size_but_another_time_makes_the_bundle_stale(checkout: Path) -> None:
+    os.utime(checkout / "minilxc" / "log.py", ns=(0, 10**9))
+    assert python(checkout, LOAD) == "False\na\\nb False"
 
 
 @pytest.mark.parametrize("damage", [b"", b"x" * 100, None])
-def test_a_damaged_bundle_is_as_good_as_none_and_is_replaced(checkout: Path, damage: bytes | None) -> None:
-    run(checkout)
+def test_a_damaged_bundle_is_as_good_as_none(checkout: Path, damage: bytes | None) -> None:
     whole = bundle_of(checkout).read_bytes()
-    bundle_of(checkout).write_bytes(whole[:20] if damage is None else damage)
-    assert run(checkout) == "a\\nb False True"
-    assert run(checkout) == "a\\nb True False"
+    bundle_of(checkout).write_bytes(whole[: len(whole) // 2] if damage is None else damage)
+    assert python(checkout, LOAD) == "False\na\\nb False"
 
 
 def test_the_bundle_of_another_python_is_not_used(checkout: Path) -> None:
-    run(checkout)
     whole = bundle_of(checkout).read_bytes()
     bundle_of(checkout).write_bytes(bytes([whole[0] ^ 1]) + whole[1:])
-    assert run(checkout) == "a\\nb False True"
+    assert python(checkout, LOAD) == "False\na\\nb False"
 
 
-def test_no_file_is_left_beside_the_bundle(checkout: Path) -> None:
-    run(checkout)
-    assert [name for name in os.listdir(bundle_of(checkout).parent) if name.startswith("bundle.cpython")] in (
-        [bundle_of(checkout).name],
-        [bundle_of(checkout).name, f"{bundle_of(checkout).name}.pyc"],
-        [f"{bundle_of(checkout).name}.pyc", bundle_of(checkout).name],
-    )
+def test_building_leaves_no_other_file(checkout: Path) -> None:
+    python(checkout, "bundle.rebuild()")
+    left = [name for name in os.listdir(bundle_of(checkout).parent) if "bundle" in name and ".pyc" not in name]
+    assert left == [bundle_of(checkout).name]

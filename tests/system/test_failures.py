@@ -1,0 +1,246 @@
+"""A start either succeeds or leaves nothing behind: each step fails in turn, stops in turn, dies in turn.
+
+The fixture `nothing_is_left` looks at the machine after each test.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.helpers import machine
+from tests.helpers.container import CHECKOUT, Result
+
+SABOTAGE = Path(machine.__file__).with_name("sabotage.py")
+POLICY = "2\ndenylist\nmkdir errno ECONNREFUSED\n"
+# A container that takes every step there is.
+LINES = (
+    "lxc.uts.name = inside", "lxc.net.0.type = empty", "lxc.net.0.flags = up", "lxc.mount.entry = none tmp tmpfs defaults",
+    "lxc.pty.max = 4", "lxc.tty.max = 2", "lxc.sysctl.net.ipv4.ip_forward = 1", "lxc.arch = x86_64",
+    "lxc.prlimit.nofile = 64", "lxc.proc.oom_score_adj = 100",
+    "lxc.idmap = u 0 200000 65536", "lxc.idmap = g 0 300000 65536",
+)  # fmt: skip
+
+STEPS = {
+    "parent": ("lock", "clone", "id maps", "proc", "go"),
+    "child": (
+        "id maps", "death signal", "session", "namespaces", "mount propagation", "rootfs", "host name", "keyring", "network",
+        "system mounts", "mounts", "devices", "terminal", "sysctl", "pivot root", "boot id", "personality", "limits",
+    ),
+    "last": (
+        "working directory", "capabilities", "credentials", "death signal", "stdio", "program", "init", "descriptors",
+        "umask", "signals",
+    ),
+}  # fmt: skip
+EACH = [(side, number) for side, names in STEPS.items() for number in range(len(names))]
+IDS = [f"{side}-{STEPS[side][number]}" for side, number in EACH]
+EACH_STEP = pytest.mark.parametrize(("side", "number"), EACH, ids=IDS)
+CHILDS_STEP = pytest.mark.parametrize(
+    ("side", "number"),
+    [each for each in EACH if each[0] != "parent"],
+    ids=[name for name in IDS if not name.startswith("parent")],
+)
+
+
+def command(box, *words, side, number=0, how="fail", verb="execute"):
+    """The command line of a start with one step replaced."""
+    python = str(CHECKOUT / ".venv/bin/python3")
+    return [python, "-IS", "-Xutf8", str(SABOTAGE), str(CHECKOUT), side, str(number), how, *box.arguments(*words, verb=verb)]
+
+
+def run(box, *words, **how):
+    box.remember_files()
+    ran = subprocess.run(command(box, *words, **how), stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    return Result(ran.returncode, ran.stdout, ran.stderr)
+
+
+def run_until_stopped(box, *words, **how):
+    """Start, and wait until the replaced step says that it was reached."""
+    box.remember_files()
+    process = subprocess.Popen(
+        command(box, *words, **how), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    box.look_after(process)
+    assert process.stderr.readline() == "STOPPED\n"
+    return process
+
+
+@pytest.mark.parametrize("verb", ["execute", "start"])
+def test_list_of_steps_below_is_whole(container, verb):
+    """A new step must be added to STEPS, so that the tests here make it fail too."""
+    told = run(container(*LINES, policy=POLICY), "true", side="names", verb=verb).err.splitlines()
+    wanted = [f"{side}:{name}" for side, names in STEPS.items() for name in names if verb == "execute" or name != "init"]
+    assert sorted(set(told)) == sorted(set(wanted))
+    assert [line for line in told if line.startswith("parent:")] == [line for line in wanted if line.startswith("parent:")]
+
+
+@pytest.mark.parametrize("verb", ["execute", "start"])
+@EACH_STEP
+def test_failed_step_is_told_on_one_line_and_leaves_nothing(container, verb, side, number):
+    name = STEPS[side][number]
+    if verb == "start" and side == "last" and number >= STEPS["last"].index("init"):
+        if name == "init":
+            return  # start has no init of its own
+        number -= 1
+    box = container(*LINES, policy=POLICY)
+    result = run(box, "touch", "/tmp/ran", side=side, number=number, verb=verb)
+    assert result.err == f"minilxc: {box.name}: {name}: the thing: Exchange full\n"
+    assert (result.status, result.out) == (1 if name != "program" else 126, "")
+    assert box.run("sh", "-c", "exit 7") == (7, "", "")  # the name is free again
+
+
+@CHILDS_STEP
+def test_step_that_dies_is_named(container, side, number):
+    """Killed by the kernel for want of memory, say: nothing can be sent, the shared page tells where it was."""
+    box = container(*LINES, policy=POLICY)
+    result = run(box, "true", side=side, number=number, how="die")
+    assert result == (1, "", f"minilxc: {box.name}: {STEPS[side][number]}: the child was killed\n")
+
+
+@CHILDS_STEP
+def test_step_with_a_bug_is_told_on_one_line(container, side, number):
+    box = container(*LINES, policy=POLICY)
+    result = run(box, "true", side=side, number=number, how="bug")
+    assert (result.status, result.out) == (1, "")
+    assert result.err.count("\n") == 1
+    assert result.err.startswith(f"minilxc: {box.name}: ")
+    assert result.err.endswith("LookupError: a bug in the step\n")
+
+
+@pytest.mark.parametrize("verb", ["execute", "start"])
+@pytest.mark.parametrize("how", ["stop-before", "stop-after"])
+@EACH_STEP
+def test_killed_parent_leaves_nothing_and_the_name_is_free_at_once(container, verb, side, number, how):
+    """SIGKILL cannot be handled: the lock, the child and all of its namespaces must go by themselves."""
+    if verb == "start" and side == "last" and number >= STEPS["last"].index("init"):
+        if STEPS["last"][number] == "init":
+            return
+        number -= 1
+    box = container(*LINES, policy=POLICY)
+    process = run_until_stopped(box, "true", side=side, number=number, how=how, verb=verb)
+    below = machine.descendants(process.pid)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert box.run("sh", "-c", "exit 7") == (7, "", "")
+    machine.wait_until_gone(*below)
+
+
+@CHILDS_STEP
+def test_interrupted_start_leaves_nothing(container, side, number):
+    """^C or SIGTERM while the child is at work."""
+    box = container(*LINES, policy=POLICY)
+    process = run_until_stopped(box, "true", side=side, number=number, how="stop-before")
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate()
+    assert (process.returncode, err) == (128 + signal.SIGTERM, f"minilxc: {box.name}: interrupted by signal 15\n")
+
+
+@pytest.mark.parametrize("verb", ["execute", "start"])
+@pytest.mark.parametrize("lines", [(), LINES, ("lxc.init.uid = 1000", "lxc.init.gid = 1000")], ids=["plain", "all", "user"])
+def test_killed_minilxc_takes_a_running_container_along(container, verb, lines):
+    box = container(*lines, policy=POLICY)
+    process = box.popen("sh", "-c", "sh -c 'echo ready; read line'; true", verb=verb, stdin=subprocess.PIPE)
+    assert process.stdout.readline() == "ready\n"
+    below = machine.descendants(process.pid)
+    assert len(below) == (3 if verb == "execute" else 2)
+    process.kill()
+    process.wait()
+    assert box.run("sh", "-c", "exit 7") == (7, "", "")
+    machine.wait_until_gone(*below)
+
+
+@pytest.mark.parametrize("victim", ["init", "payload"])
+def test_killed_process_of_a_container_ends_it(container, victim):
+    box = container()
+    process = box.popen("sh", "-c", "echo ready; read line", stdin=subprocess.PIPE)
+    assert process.stdout.readline() == "ready\n"
+    init, payload = machine.descendants(process.pid)
+    subprocess.run(["kill", "-9", str(init if victim == "init" else payload)], check=True)
+    assert process.wait() == 128 + signal.SIGKILL
+    machine.wait_until_gone(init, payload)
+
+
+def test_init_that_fails_beside_the_payload_is_told_and_leaves_nothing(container):
+    """The payload's process must not go on when its init could not be confined, also in the host's pid namespace."""
+    box = container("lxc.namespace.keep = pid", "lxc.monitor.signal.pdeath = 0", policy=POLICY)
+    python = str(CHECKOUT / ".venv/bin/python3")
+    script = (
+        f"import sys; sys.path[:0] = ['{CHECKOUT}', '{CHECKOUT}/.venv/lib/python3.11/site-packages']\n"
+        "from minilxc.launch import init, credentials\n"
+        "def fail(plan, inside, filter): raise OSError(54, 'Exchange full', 'the thing')\n"
+        "init._confine = fail\n"
+        "from minilxc.cli import main\n"
+        f"main({box.arguments('touch', '/tmp/ran')!r})\n"
+    )
+    box.remember_files()
+    ran = subprocess.run([python, "-IS", "-c", script], capture_output=True, text=True)
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert ran.stderr == f"minilxc: {box.name}: init: the thing: Exchange full\n"
+
+
+# --- one container of a name
+
+
+def test_of_two_starts_of_one_name_exactly_one_wins(container):
+    box = container()
+    first, second = (box.popen("sh", "-c", "echo ready; read line", stdin=subprocess.PIPE) for _ in range(2))
+    outputs = [process.stdout.readline() for process in (first, second)]
+    assert sorted(outputs) == ["", "ready\n"]
+    loser = (first, second)[outputs.index("")]
+    assert loser.wait() == 1
+    assert loser.stderr.read() == f"minilxc: {box.name}: is running already\n"
+    winner = (first, second)[outputs.index("ready\n")]
+    winner.communicate("\n")
+    assert winner.returncode == 0
+
+
+def test_one_name_in_two_places_is_two_containers(container):
+    box = container()
+    other = box.folder / "elsewhere"
+    other.mkdir()
+    process = box.popen("sh", "-c", "echo ready; read line", stdin=subprocess.PIPE)
+    assert process.stdout.readline() == "ready\n"
+    assert box.run("true", options=("-P", str(other))) == (0, "", "")
+
+
+def test_place_is_the_same_however_it_is_spelled(container):
+    box = container()
+    (box.folder / "place").mkdir()
+    (box.folder / "link").symlink_to("place")
+    process = box.popen("sh", "-c", "echo ready; read line", stdin=subprocess.PIPE, options=("-P", f"{box.folder}/place"))
+    assert process.stdout.readline() == "ready\n"
+    for spelling in ("place", "./place/", f"{box.folder}/link", f"{box.folder}//place/."):
+        assert box.run("true", options=("-P", spelling)) == (1, "", f"minilxc: {box.name}: is running already\n")
+
+
+def test_refused_second_start_does_not_let_go_of_the_firsts_name(container):
+    """A record lock goes with any descriptor of its file: the loser's must not be the winner's."""
+    box = container()
+    process = box.popen("sh", "-c", "echo ready; read line", stdin=subprocess.PIPE)
+    assert process.stdout.readline() == "ready\n"
+    for _ in range(3):
+        assert box.run("true").err == f"minilxc: {box.name}: is running already\n"
+
+
+@pytest.mark.parametrize("spelling", ["{}", "{}/", "{}/./"])
+def test_name_that_lxc_runs_is_refused(container, spelling):
+    """Design 8: existing containers are started where LXC has them, so LXC may be running this one."""
+    box = container(base=False)
+    place = box.folder / "lxc"
+    (place / box.name).mkdir(parents=True)
+    (place / box.name / "config").write_text(
+        f"lxc.rootfs.path = dir:{box.root}\nlxc.init.cmd = /bin/sleep 1000\nlxc.net.0.type = empty\n"
+    )
+    subprocess.run(["lxc-start", "-P", str(place), "-n", box.name, "-d"], check=True)
+    try:
+        result = box.run("true", options=("-P", spelling.format(place)))
+    finally:
+        below = machine.descendants()
+        subprocess.run(["lxc-stop", "-P", str(place), "-n", box.name, "-k"], check=True)
+        machine.wait_until_gone(*below)
+        for path in (box.root / ".lxc", place):
+            box.may_make |= {str(found) for found in path.rglob("*")} | {str(path)}
+    assert result == (1, "", f"minilxc: {box.name}: is running already, under LXC\n")
