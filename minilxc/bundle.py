@@ -6,9 +6,10 @@ in an order in which each finds those that it imports. The file lies in __pycach
 files and is trusted just as far. If one source has changed since (size or time, as for a .pyc), or if
 there is no such file, the modules are imported in the usual way, and a new file is written at the end.
 
-    magic number of this Python's bytecode | marshalled tuple of modules
+    magic number of this Python's bytecode, "bndl" | length of the index | index | code objects
 
-A module is (name, source, size, time in ns, is a package, code); an extension module has no code.
+The index is a marshalled tuple of (name, file, size, time in ns, is a package, length of the code), in
+the order of the code objects; an extension module has none.
 """
 
 import marshal
@@ -19,9 +20,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from importlib.machinery import ModuleSpec
-    from types import CodeType, ModuleType
+    from types import ModuleType
 
-    Module = tuple[str, str, int, int, bool, CodeType | None]
+    Index = tuple[tuple[str, str, int, int, bool, int], ...]
 
 # What a start may need, whatever its config says; with all that these import.
 STARTS = (
@@ -35,34 +36,70 @@ STARTS = (
 )
 
 _FOLDER = __file__.rpartition("/")[0] + "/__pycache__"
+_HEAD = 8 + 4  # bytes: the magic number with "bndl", and the length of the index
+_SEEK_CUR = 1
 _PATH = f"{_FOLDER}/start.{sys.implementation.cache_tag}.bundle"
 # What importlib.machinery and importlib.util offer, without importing them.
 _machinery = sys.modules["_frozen_importlib_external"]
-_MAGIC: bytes = _machinery.MAGIC_NUMBER
+_MAGIC: bytes = _machinery.MAGIC_NUMBER + b"bndl"
 _new_spec: "Callable[..., ModuleSpec]" = sys.modules["_frozen_importlib"].ModuleSpec
 
 
 def load() -> bool:
     """Load the modules of a start from their file; whether it was there and right."""
-    modules = _read()
-    for name, file, _, _, package, code in modules:
-        if name in sys.modules:
-            continue
-        spec = _new_spec(name, None, origin=file, is_package=package)
-        if code is None:
-            import _imp
+    try:
+        descriptor = posix.open(_PATH, posix.O_RDONLY | posix.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        index = _index(descriptor)
+        for name, file, _, _, package, length in index:
+            # One after the other: the memory of one serves the next, and new memory costs more than a read.
+            raw = posix.read(descriptor, length)
+            if name not in sys.modules:
+                _load_module(name, file, package, raw)
+    finally:
+        posix.close(descriptor)
+    return bool(index)
 
-            module = _imp.create_dynamic(spec)
-            sys.modules[name] = module
-            _imp.exec_dynamic(module)
-        else:
-            module = _new_module(name, file, spec, package)
-            sys.modules[name] = module
-            exec(code, module.__dict__)  # noqa: S102  what importing is
-        parent, _, child = name.rpartition(".")
-        if parent:
-            setattr(sys.modules[parent], child, module)
-    return bool(modules)
+
+def _index(descriptor: int) -> "Index":
+    """The index of the file; empty when it is damaged, or a source is not as it was."""
+    try:
+        head = posix.read(descriptor, _HEAD)
+        size_of_index = int.from_bytes(head[8:], "little")
+        if head[:8] != _MAGIC or size_of_index > posix.fstat(descriptor).st_size:
+            return ()
+        index: Index = marshal.loads(posix.read(descriptor, size_of_index))
+        for _, file, size, time_ns, _, _ in index:
+            status = posix.stat(file)
+            if status.st_size != size or status.st_mtime_ns != time_ns:
+                return ()
+        if posix.fstat(descriptor).st_size != posix.lseek(descriptor, 0, _SEEK_CUR) + sum(
+            entry[5] for entry in index
+        ):
+            return ()
+    except (OSError, EOFError, TypeError, ValueError):
+        return ()
+    return index
+
+
+def _load_module(name: str, file: str, package: bool, raw: bytes) -> None:
+    """Make a module and run its code, as the import system does."""
+    spec = _new_spec(name, None, origin=file, is_package=package)
+    if raw:
+        module = _new_module(name, file, spec, package)
+        sys.modules[name] = module
+        exec(marshal.loads(raw), module.__dict__)  # noqa: S102  what importing is
+    else:
+        import _imp
+
+        module = _imp.create_dynamic(spec)
+        sys.modules[name] = module
+        _imp.exec_dynamic(module)
+    parent, _, child = name.rpartition(".")
+    if parent:
+        setattr(sys.modules[parent], child, module)
 
 
 def _new_module(name: str, file: str, spec: "ModuleSpec", package: bool) -> "ModuleType":
@@ -75,26 +112,6 @@ def _new_module(name: str, file: str, spec: "ModuleSpec", package: bool) -> "Mod
         module.__path__ = [file.rpartition("/")[0]]
         spec.submodule_search_locations = list(module.__path__)
     return module
-
-
-def _read() -> "tuple[Module, ...]":
-    """The modules in the file; none when one of their sources is not as it was."""
-    try:
-        descriptor = posix.open(_PATH, posix.O_RDONLY | posix.O_CLOEXEC)
-        try:
-            raw = posix.read(descriptor, posix.fstat(descriptor).st_size)
-        finally:
-            posix.close(descriptor)
-        if raw[: len(_MAGIC)] != _MAGIC:
-            return ()
-        modules: tuple[Module, ...] = marshal.loads(memoryview(raw)[len(_MAGIC) :])
-        for _, file, size, time_ns, _, _ in modules:
-            status = posix.stat(file)
-            if status.st_size != size or status.st_mtime_ns != time_ns:
-                return ()
-    except (OSError, EOFError, TypeError, ValueError):
-        return ()
-    return modules
 
 
 def rebuild() -> None:
@@ -116,12 +133,14 @@ def build() -> None:
     for name in STARTS:
         __import__(name)
     sys.meta_path.remove(recorder)
-    raw = _MAGIC + marshal.dumps(tuple(map(_compiled, recorder.finished)))
+    modules = [_compiled(name) for name in recorder.finished]
+    index = marshal.dumps(tuple((*stamp, len(code)) for stamp, code in modules))
+    head = _MAGIC + len(index).to_bytes(_HEAD - len(_MAGIC), "little")
     temporary = f"{_PATH}.{posix.getpid()}"
     try:
         flags = posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_CLOEXEC
         with open(posix.open(temporary, flags, 0o644), "wb") as file:
-            file.write(raw)
+            file.writelines((head, index, *(code for _, code in modules)))
         posix.rename(temporary, _PATH)
     except OSError:
         try:
@@ -130,19 +149,19 @@ def build() -> None:
             pass
 
 
-def _compiled(name: str) -> "Module":
-    """A module that is imported, as the file has it."""
+def _compiled(name: str) -> tuple[tuple[str, str, int, int, bool], bytes]:
+    """What the file has of a module that is imported: its stamp, its code."""
     spec = sys.modules[name].__spec__
     assert spec is not None
     assert spec.origin is not None
-    code = None
+    code = b""
     if spec.origin.endswith(".py"):
         with open(spec.origin, "rb") as source:
             # Without docstrings and assertions: nobody looks at them here, and they take memory.
-            code = compile(source.read(), spec.origin, "exec", dont_inherit=True, optimize=2)
+            code = marshal.dumps(compile(source.read(), spec.origin, "exec", dont_inherit=True, optimize=2))
     status = posix.stat(spec.origin)
     package = spec.submodule_search_locations is not None
-    return name, spec.origin, status.st_size, status.st_mtime_ns, package, code
+    return (name, spec.origin, status.st_size, status.st_mtime_ns, package), code
 
 
 class _Recorder:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import posix
-import stat
 
 from minilxc.launch.mounts import Mount, open_in_root
 from minilxc.linux import mount as kernel
@@ -18,6 +17,7 @@ _LINKS = (
     ("stderr", "/proc/self/fd/2"),
 )
 _BOOT_ID = ".lxc-boot-id"
+_S_IFCHR, _S_IFREG = 0o020000, 0o100000  # inode(7)
 
 
 def tmpfs(size: int) -> Mount:
@@ -60,7 +60,7 @@ def _unless_there(make, *arguments, dir_fd: int) -> None:  # type: ignore[no-unt
 def _node(dev: int, name: str, device: int, mapped: bool) -> None:
     if not mapped:
         try:
-            posix.mknod(name, stat.S_IFCHR | 0o666, device, dir_fd=dev)
+            posix.mknod(name, _S_IFCHR | 0o666, device, dir_fd=dev)
             return
         except FileExistsError:
             return
@@ -68,9 +68,9 @@ def _node(dev: int, name: str, device: int, mapped: bool) -> None:
             pass
     host = posix.open(f"/dev/{name}", posix.O_PATH)
     status = posix.fstat(host)
-    if not stat.S_ISCHR(status.st_mode) or status.st_rdev != device:
+    if status.st_mode & 0o170000 != _S_IFCHR or status.st_rdev != device:
         raise FileNotFoundError(2, "is not the device of that name", f"/dev/{name}")
-    _unless_there(posix.mknod, name, stat.S_IFREG | 0o666, dir_fd=dev)
+    _unless_there(posix.mknod, name, _S_IFREG | 0o666, dir_fd=dev)
     target = open_in_root(dev, name, follow=False)
     copy = kernel.open_tree_clone(host, "", recursive=False)
     kernel.move_mount(copy, target, name)
