@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import posix
 
 from minilxc.linux import mount as kernel
@@ -50,6 +49,9 @@ class Rootfs:
         return f"{self.path} on {self.mountpoint}" if self.path else "the host's own root is shared"
 
 
+_EINVAL = 22  # errno(3)
+
+
 def attach(rootfs: Rootfs) -> int:
     """Bind the root file system on its mount point; a descriptor of its root. Raises OSError.
 
@@ -90,7 +92,7 @@ def _mount_image(path: str, rootfs: Rootfs) -> int:
                 continue  # of another type; which error a type gives for that is its own affair
     finally:
         posix.close(device)
-    raise OSError(errno.EINVAL, "no file system that this kernel can mount", path)
+    raise OSError(_EINVAL, "no file system that this kernel can mount", path)
 
 
 def _types_on_devices() -> list[str]:

@@ -13,6 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from minilxc.launch.channel import Channel
 
+_OUT_OF_SIGHT = "/run/minilxc"  # of the host's tree; there from the lock on
 _ATTRIBUTES = kernel.MOUNT_ATTR_NOSUID | kernel.MOUNT_ATTR_NOEXEC
 
 
@@ -70,10 +71,11 @@ def make(terminal: Terminal, root: int, channel: Channel) -> int | None:
     options += ["gid=5"] if terminal.group else []
     options += [f"max={terminal.maximum}"] if terminal.instance else []
     devpts = kernel.mount_filesystem("devpts", tuple(options), _ATTRIBUTES)
-    # Attached even when nobody shall see it: a mount that is in no tree cannot be bound elsewhere.
-    place = (
-        open_target(dev, "pts", "dir" if terminal.autodev else "", follow=False) if terminal.instance else dev
-    )
+    if terminal.instance:
+        place = open_target(dev, "pts", "dir" if terminal.autodev else "", follow=False)
+    else:
+        # A mount that is in no tree cannot be bound elsewhere; this tree goes away with pivot_root.
+        place = posix.open(_OUT_OF_SIGHT, posix.O_PATH | posix.O_CLOEXEC)
     kernel.move_mount(devpts, place, "dev/pts")
     ends: list[int] = []
     slave: int | None = None
@@ -93,12 +95,6 @@ def make(terminal: Terminal, root: int, channel: Channel) -> int | None:
             ends.append(slave)
     if terminal.instance:
         _bind(devpts, "ptmx", dev, "ptmx", create=terminal.autodev)
-    else:
-        here = posix.open(".", posix.O_PATH)
-        posix.fchdir(devpts)
-        kernel.detach(".")
-        posix.fchdir(here)
-        posix.close(here)
     if ends:
         channel.send(TERMINALS, "console" if terminal.console else "", ends)
     if not terminal.stdio:

@@ -3,9 +3,9 @@
     python3 -IS sabotage.py CHECKOUT SIDE NUMBER HOW ARGUMENT...
 
 SIDE is child, last or parent (whose list of steps), NUMBER the step's place in it, HOW what it does:
-fail (with an errno that nothing gives by itself), bug (another exception), die (SIGKILL to itself),
-stop-before and stop-after (say so on standard error and wait for ever). SIDE "names" prints the names
-of all steps instead. The real functions run; only the list is another.
+fail (with an errno that nothing gives by itself), bug (another exception),
+stop-before and stop-after (say so on standard error and wait until the other side is gone). SIDE "names"
+prints the names of all steps instead. The real functions run; only the list is another.
 """
 
 import sys
@@ -14,8 +14,8 @@ checkout, side, number, how = sys.argv[1:5]
 sys.path[:0] = [checkout, f"{checkout}/.venv/lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages"]
 
 import os  # noqa: E402
+import select  # noqa: E402
 import signal  # noqa: E402
-import time  # noqa: E402
 
 from minilxc.cli import main  # noqa: E402
 from minilxc.launch import child, parent  # noqa: E402
@@ -23,10 +23,14 @@ from minilxc.launch import child, parent  # noqa: E402
 EXFULL = 54
 
 
-def stop():
+def stop(what):
+    """The parent waits for ever; the child until its parent has gone, and then goes on as if nothing were."""
     os.write(2, b"STOPPED\n")
-    while True:
-        time.sleep(60)
+    if side == "parent":
+        signal.pause()
+    poll = select.poll()
+    poll.register(what.channel.fileno(), 0)
+    poll.poll()
 
 
 def sabotaged(step):
@@ -35,13 +39,11 @@ def sabotaged(step):
             raise OSError(EXFULL, os.strerror(EXFULL), "the thing")
         if how == "bug":
             raise LookupError("a bug in the step")
-        if how == "die":
-            os.kill(os.getpid(), signal.SIGKILL)
         if how == "stop-before":
-            stop()
+            stop(what)
         step.act(what)
         if how == "stop-after":
-            stop()
+            stop(what)
 
     return type(step)(step.name, act)
 
