@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from minilxc.launch.channel import Channel
 
-_OUT_OF_SIGHT = "/run/minilxc"  # of the host's tree; there from the lock on
+_OUT_OF_SIGHT = "/dev/pts"  # of the host's tree
 _ATTRIBUTES = kernel.MOUNT_ATTR_NOSUID | kernel.MOUNT_ATTR_NOEXEC
 
 

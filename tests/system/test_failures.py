@@ -177,6 +177,7 @@ def test_init_that_fails_beside_the_payload_is_told_and_leaves_nothing(container
     )
     box.remember_files()
     ran = subprocess.run([python, "-IS", "-c", script], capture_output=True, text=True)
+    machine.wait_until_gone(*machine.descendants())  # the payload's process, orphaned, has nobody else to collect it
     assert (ran.returncode, ran.stdout) == (1, "")
     assert ran.stderr == f"minilxc: {box.name}: init: the thing: Exchange full\n"
 
