@@ -33,6 +33,7 @@ def main(argv: Sequence[str] | None = None, finish: Callable[[], None] | None = 
     Leaves by posix._exit: taking the interpreter apart costs milliseconds and frees nothing of use.
     """
     words = list(sys.argv[1:] if argv is None else argv)
+    _fill_standard_descriptors()
     try:
         status = run(words)
     except MinilxcError as error:
@@ -48,11 +49,21 @@ def main(argv: Sequence[str] | None = None, finish: Callable[[], None] | None = 
     if finish and words[:1] in _QUICK:
         finish()
     try:
-        sys.stdout.flush()
+        if sys.stdout is not None:  # it was closed
+            sys.stdout.flush()
     except OSError as error:
         _tell(f"minilxc: standard output: {error.strerror}")
         status = status or 1
     posix._exit(status)
+
+
+def _fill_standard_descriptors() -> None:
+    """Open /dev/null where the caller has closed 0, 1 or 2: nothing else may come to lie there."""
+    for descriptor in range(3):
+        try:
+            posix.fstat(descriptor)
+        except OSError:
+            posix.open("/dev/null", posix.O_RDWR)  # the lowest number that is free: this one
 
 
 def run(words: list[str]) -> int:

@@ -7,6 +7,7 @@ import sys
 from minilxc.cli import options, start
 from minilxc.config.parse import Config, Note
 from minilxc.errors import MinilxcError, UsageError
+from minilxc.launch import lock
 from minilxc.launch import plan as planning
 from minilxc.linux import features
 from minilxc.log import NAMES, WARN
@@ -48,7 +49,7 @@ def run(words: Sequence[str]) -> int:
 
 def _checked_plan(given: options.Given, name: str) -> Plan | None:
     """The plan of a start, or None after all that speaks against one has been said."""
-    path = start.config_path(given, given.get(options.PATH) or planning.DEFAULT_PATH, name)
+    path = start.config_path(given, given.get(options.PATH) or lock.DEFAULT_PATH, name)
     defines = given.all(options.DEFINE)
     findings = Config.problems(path, defines)
     for finding in findings:

@@ -47,6 +47,7 @@ def _run(command: options.Command, words: Sequence[str]) -> int:
 
 
 def _start(command: options.Command, given: options.Given) -> int:
+    from minilxc.launch import lock
     from minilxc.launch import plan as planning
 
     name = given.get(options.NAME)
@@ -55,7 +56,7 @@ def _start(command: options.Command, given: options.Given) -> int:
     planning.check_name(name)
     if command is START and options.FOREGROUND not in given and options.DRY_RUN not in given:
         raise UsageError("a start in the background is not supported yet", hint="use -F")
-    lxcpath = given.get(options.PATH) or planning.DEFAULT_PATH
+    lxcpath = given.get(options.PATH) or lock.DEFAULT_PATH
     config = read_config(given, lxcpath, name)
     log = _open_log(given, config)
     for level, where, text in config.notes:

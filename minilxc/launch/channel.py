@@ -25,6 +25,7 @@ TERMINALS = b"T"  # child: the masters of the pseudo terminals, as descriptors
 FAILED = b"E"  # child: a step failed
 
 _LIMIT = 4096  # bytes of a message, below any socket's buffer: sending never blocks half-way
+_ROOM = _socket.CMSG_SPACE(256 * 4)  # for descriptors
 _SOL_SOCKET, _SCM_RIGHTS = _socket.SOL_SOCKET, _socket.SCM_RIGHTS
 
 
@@ -56,12 +57,13 @@ class Channel:
 
     def receive(self) -> tuple[bytes, str, tuple[int, ...]]:
         """Wait for a message: (kind, text, descriptors). The kind is b"" when nobody is there any more."""
-        try:
-            data, ancillary, _, _ = self._socket.recvmsg(
-                _LIMIT, _socket.CMSG_SPACE(256 * 4), _socket.MSG_CMSG_CLOEXEC
-            )
-        except ConnectionResetError:
-            return b"", "", ()
+        while True:
+            try:
+                data, ancillary, _, _ = self._socket.recvmsg(_LIMIT, _ROOM, _socket.MSG_CMSG_CLOEXEC)
+                break
+            except ConnectionResetError:
+                # The other side ended without reading all that we sent: told once, ahead of its own words.
+                continue
         descriptors: tuple[int, ...] = ()
         for level, kind, raw in ancillary:
             if (level, kind) == (_SOL_SOCKET, _SCM_RIGHTS):

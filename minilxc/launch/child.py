@@ -11,7 +11,18 @@ import _signal
 import gc
 import posix
 
-from minilxc.launch import credentials, devices, init, mounts, namespaces, program, rootfs
+from minilxc.launch import (
+    credentials,
+    devices,
+    idmap,
+    init,
+    kernel_files,
+    mounts,
+    namespaces,
+    program,
+    rootfs,
+    terminal,
+)
 from minilxc.launch.channel import LIMITS, fail
 from minilxc.linux import process
 
@@ -52,7 +63,7 @@ class Step:
 def steps(plan: Plan) -> tuple[Step, ...]:
     """The steps that lead to the payload, in the order in which they run."""
     # Nothing below may run as the overflow id: the parent writes the id maps, then says go.
-    yielded = [Step("id maps", lambda inside: namespaces.enter_idmap(plan.idmap, inside.channel))]
+    yielded = [Step("id maps", lambda inside: idmap.enter(plan.idmap, inside.channel))]
     # A parent that dies from here on takes the child with it, whatever step it has reached. After the
     # change of ids, which clears the signal.
     yielded += [Step("death signal", lambda inside: _die_with_parent(_signal.SIGKILL, inside))]
@@ -82,7 +93,7 @@ def steps(plan: Plan) -> tuple[Step, ...]:
         yielded += [Step("terminal", lambda inside: _terminal(plan, inside))]
     if plan.sysctls:
         # Through the host's /proc, which is whole: the container's /proc/sys may be read-only.
-        yielded += [Step("sysctl", lambda inside: namespaces.write_sysctls(plan.sysctls))]
+        yielded += [Step("sysctl", lambda inside: kernel_files.write_sysctls(plan.sysctls))]
     yielded += [Step("pivot root", lambda inside: rootfs.enter(plan.rootfs, inside.root))]
     if plan.autodev:
         yielded += [Step("boot id", lambda inside: devices.boot_id())]
@@ -169,8 +180,6 @@ def _attach(plan: Plan, inside: Inside) -> None:
 
 
 def _terminal(plan: Plan, inside: Inside) -> None:
-    from minilxc.launch import terminal
-
     assert plan.terminal is not None
     inside.console = terminal.make(plan.terminal, inside.root, inside.channel)
 
@@ -187,8 +196,6 @@ def _die_with_parent(signal: int, inside: Inside) -> None:
 
 def _take_stdio(plan: Plan, inside: Inside) -> None:
     if inside.console is not None:
-        from minilxc.launch import terminal
-
         assert plan.terminal is not None
         terminal.take_stdio(plan.terminal, inside.console)
 

@@ -13,7 +13,13 @@ import posix
 
 import _prctl  # python-prctl's extension itself: its Python half takes 1 ms to import, for names
 
-CAP_SETPCAP = 8
+from minilxc.linux.names import last_capability
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from minilxc.config.parse import Config
+
+CAP_NET_ADMIN = 12
 CAP_SYS_ADMIN = 21
 
 
@@ -47,6 +53,24 @@ class Credentials:
         return f"uid {self.uid}, gid {self.gid}, {kept} capabilities" + (
             ", no_new_privs" if self.no_new_privs else ""
         )
+
+
+def from_config(config: Config) -> Credentials:
+    """Who the payload is, by the config."""
+    last = last_capability()
+    if config.where("lxc.cap.keep"):
+        keep = config.get("lxc.cap.keep")
+        dropped = tuple(capability for capability in range(last + 1) if capability not in keep)
+    else:
+        dropped = tuple(capability for capability in config.get("lxc.cap.drop") if capability <= last)
+    return Credentials(
+        config.get("lxc.init.uid"),
+        config.get("lxc.init.gid"),
+        None if config.get("lxc.idmap") else config.get("lxc.init.groups"),
+        dropped,
+        last,
+        config.get("lxc.no_new_privs"),
+    )
 
 
 def limit_capabilities(credentials: Credentials) -> None:

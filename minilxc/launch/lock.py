@@ -15,6 +15,9 @@ from _blake2 import blake2b
 from minilxc.errors import StartError
 from minilxc.linux.files import absolute, encode
 
+DEFAULT_PATH = "/var/lib/lxc"
+"""Where containers are looked for, as LXC does."""
+
 _SEEK_SET = 0
 _FLOCK = "hhqqi4x"  # struct flock: l_type, l_whence, l_start, l_len, l_pid
 

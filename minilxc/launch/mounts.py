@@ -10,12 +10,15 @@ import posix
 
 from minilxc.errors import ConfigError
 from minilxc.linux import mount as kernel
+from minilxc.log import WARN
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
+    from minilxc.config.parse import Config
     from minilxc.config.values import MountEntry
+    from minilxc.launch.rootfs import Rootfs
 
 # mount(8) words that are a flag of the mount: (flags to set, flags to clear). A word that only says
 # what is the default ("rw", "suid") takes back an earlier word but no flag of a bind's source:
@@ -246,6 +249,46 @@ def _inside(target: str, prefixes: tuple[str, ...]) -> str | None:
         if target == prefix or target.startswith(prefix.rstrip("/") + "/"):
             return target[len(prefix) :].strip("/")
     return None
+
+
+def from_config(config: Config, rootfs: Rootfs, debug: Callable[[int, str, str], None]) -> tuple[Mount, ...]:
+    """The mounts of the fstab file and of the entries, in LXC's order."""
+    prefixes: tuple[str, ...] = ("/",)
+    if rootfs.path is not None:
+        prefixes = (rootfs.path, rootfs.mountpoint, config.get("lxc.rootfs.path")[1])
+    found = []
+    written = [(entry.value, entry.where) for entry in config.entries("lxc.mount.entry")]
+    for entry, where in (*_fstab(config), *written):
+        mount = from_entry(entry, where, prefixes)
+        if mount is None:
+            # What LXC does too: such a target names a place of the host's tree, which is left behind.
+            text = f"{where}: ignored: target {entry.target} is not in the root file system"
+            debug(WARN, "mounts", text)
+        else:
+            found.append(mount)
+    return tuple(found)
+
+
+def _fstab(config: Config) -> Iterator[tuple[MountEntry, str]]:
+    """The entries of the fstab file, with where they stand."""
+    path = config.get("lxc.mount.fstab")
+    if path is None:
+        return
+    from minilxc.config.values import Invalid, mount_entry
+
+    try:
+        with open(path, errors="surrogateescape") as file:
+            lines = file.read().splitlines()
+    except OSError as error:
+        raise ConfigError(
+            f"lxc.mount.fstab: '{path}': {error.strerror}", config.where("lxc.mount.fstab")
+        ) from None
+    for number, line in enumerate(lines, 1):
+        if line.strip() and not line.lstrip().startswith("#"):
+            try:
+                yield mount_entry(line.strip()), f"{path}:{number}"
+            except Invalid as error:
+                raise ConfigError(error.what, f"{path}:{number}", error.hint) from None
 
 
 def perform(mounts: Iterable[Mount], root: int) -> None:

@@ -1,18 +1,18 @@
-"""Namespaces and id maps: which are new, which are joined, and the ids inside."""
+"""Namespaces: which are new, which are joined."""
 
 from __future__ import annotations
 
 import posix
 
+from minilxc.errors import ConfigError, StartError
 from minilxc.linux import mount as kernel
 from minilxc.linux import process
+from minilxc.linux.files import read_text, write_text
 from minilxc.linux.names import NAMESPACES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from minilxc.launch.channel import Channel
+    from minilxc.config.parse import Config
 
 
 class Join:
@@ -51,44 +51,6 @@ class Namespaces:
         return ", ".join([*sorted(self.new), *joined]) or "none"
 
 
-class IdMaps:
-    """The id maps of a user namespace as the kernel reads them, and who the child becomes in it. Immutable."""
-
-    __slots__ = ("gid", "gid_map", "uid", "uid_map")
-
-    def __init__(self, uid_map: str, gid_map: str, uid: int, gid: int) -> None:
-        self.uid_map = uid_map
-        self.gid_map = gid_map
-        self.uid = uid
-        self.gid = gid
-
-    def describe(self) -> str:
-        """The maps, on one line."""
-        return "; ".join(
-            f"{kind} {line}"
-            for kind, text in (("u", self.uid_map), ("g", self.gid_map))
-            for line in text.splitlines()
-        )
-
-
-def write_maps(maps: IdMaps, pid: int) -> None:
-    """Parent: give the child's user namespace its maps. user_namespaces(7).
-
-    Written by us, not by newuidmap(1): root needs no grant of /etc/subuid for ids of its own machine.
-    """
-    for name, text in (("uid_map", maps.uid_map), ("gid_map", maps.gid_map)):
-        _write(f"/proc/{pid}/{name}", text)
-
-
-def enter_idmap(maps: IdMaps | None, channel: Channel) -> None:
-    """Child: wait for the parent's go; then be root of the new user namespace, without groups."""
-    channel.wait_to_go_on()
-    if maps is not None:
-        posix.setgroups(())
-        posix.setresgid(maps.gid, maps.gid, maps.gid)
-        posix.setresuid(maps.uid, maps.uid, maps.uid)
-
-
 def complete(namespaces: Namespaces) -> None:
     """Child: join what others have and make the time namespace, which takes its offsets before its first user."""
     for join in namespaces.joined:
@@ -98,7 +60,7 @@ def complete(namespaces: Namespaces) -> None:
         process.unshare(process.CLONE_NEWTIME)
         monotonic, boot = (divmod(offset, 10**9) for offset in namespaces.offsets)
         text = "monotonic {} {}\nboottime {} {}\n".format(*monotonic, *boot)
-        _write("/proc/self/timens_offsets", text)
+        write_text("/proc/self/timens_offsets", text)
         descriptor = posix.open("/proc/self/ns/time_for_children", posix.O_RDONLY)
         process.setns(descriptor, process.CLONE_NEWTIME)
         posix.close(descriptor)
@@ -116,25 +78,77 @@ def set_loopback_up() -> None:
     set_link_up("lo")
 
 
-def write_sysctls(sysctls: Iterable[tuple[str, str]]) -> None:
-    """Child: write (file below /proc/sys, value) in the container's own namespaces. proc_sys(5)."""
-    for path, value in sysctls:
-        _write(f"/proc/sys/{path}", value)
+def from_config(config: Config) -> tuple[Namespaces, bool]:
+    """The container's namespaces, and whether the interface lo of an empty network is to be up."""
+    types = {index: network.get("type") for index, network in config.networks().items()}
+    host_network = bool(types) and set(types.values()) == {"none"}
+    loopback = any(
+        network.get("type") == "empty" and network.get("flags") == "up"
+        for network in config.networks().values()
+    )
+    offsets = (config.get("lxc.time.offset.monotonic"), config.get("lxc.time.offset.boot"))
+    shared = config.group("lxc.namespace.share")
+    clone, keep = config.get("lxc.namespace.clone"), config.get("lxc.namespace.keep")
+    available = set(posix.listdir("/proc/self/ns"))
+    if clone:
+        new = set(clone)
+    elif keep:
+        # As LXC: all that are not kept, but a user namespace only where there is an id map for it.
+        new = (set(NAMESPACES) - set(keep) - {"user"}) & available
+    else:
+        new = {"mnt", "pid", "uts", "ipc", "net", "cgroup"} & available
+    if host_network:
+        new.discard("net")
+    if any(offsets):
+        if "time" in keep:
+            where = config.where("lxc.time.offset.boot") or config.where("lxc.time.offset.monotonic")
+            raise ConfigError(
+                "lxc.time.offset.*: needs a time namespace, which lxc.namespace.keep forbids", where
+            )
+        new.add("time")
+    has_map = bool(config.get("lxc.idmap"))
+    if "user" in new and not has_map:
+        raise ConfigError(
+            "a user namespace without lxc.idmap would have no ids", config.where("lxc.namespace.clone")
+        )
+    if has_map:
+        if "user" in keep:
+            what = "lxc.idmap: needs a user namespace, which lxc.namespace.keep forbids"
+            raise ConfigError(what, config.where("lxc.idmap"))
+        new.add("user")
+    joined = []
+    for kind, entry in shared.items():
+        if kind == "user":
+            raise ConfigError("lxc.namespace.share.user: not supported yet", entry.where)
+        joined.append(_join(kind, entry.value, entry.where))
+        new.discard(kind)
+    for kind in sorted(new - available):
+        where = config.where("lxc.namespace.clone") or config.where("lxc.idmap")
+        raise StartError(f"this kernel has no {kind} namespaces", where, step="namespaces")
+    return Namespaces(frozenset(new), tuple(joined), offsets), loopback and "net" in new
 
 
-def write_proc(files: Iterable[tuple[str, str]], pid: int) -> None:
-    """Parent: write (file, value) below /proc/PID of the child. proc_pid(5)."""
-    for path, value in files:
-        _write(f"/proc/{pid}/{path}", value)
-
-
-def _write(path: str, text: str) -> None:
-    """Write `text` to a file of procfs, which must be there, in one write(2)."""
+def _join(kind: str, target: str, where: str) -> Join:
+    """The namespace `kind` of `target`: a process id, or a running container's name or path."""
+    if target.isascii() and target.isdecimal():
+        pid = int(target)
+    else:
+        pid = _init_of(target)
+        if pid == 0:
+            raise ConfigError(f"lxc.namespace.share.{kind}: container '{target}' is not running", where)
     try:
-        descriptor = posix.open(path, posix.O_WRONLY | posix.O_CLOEXEC)
-        try:
-            posix.write(descriptor, text.encode(errors="surrogateescape"))
-        finally:
-            posix.close(descriptor)
+        return Join(kind, target, posix.open(f"/proc/{pid}/ns/{kind}", posix.O_RDONLY | posix.O_CLOEXEC))
     except OSError as error:
-        raise OSError(error.errno, error.strerror, path) from None
+        raise ConfigError(f"lxc.namespace.share.{kind}: process {pid}: {error.strerror}", where) from None
+
+
+def _init_of(target: str) -> int:
+    """The pid of process 1 of a running container, 0 when it is not running."""
+    from minilxc.launch import lock
+
+    lxcpath, _, name = target.rpartition("/")
+    holder = lock.holder(lxcpath or lock.DEFAULT_PATH, name)
+    try:
+        return int((read_text(f"/proc/{holder}/task/{holder}/children").split() or ["0"])[0])
+    except OSError:
+        return 0

@@ -7,7 +7,7 @@ import posix
 import select
 
 from minilxc.errors import StartError
-from minilxc.launch import channel, child, lock, namespaces
+from minilxc.launch import channel, child, idmap, kernel_files, limits, lock
 from minilxc.linux import process
 from minilxc.log import DEBUG, INFO
 
@@ -72,9 +72,9 @@ def steps(plan: Plan) -> tuple[Step, ...]:
     yielded += [Step("clone", lambda outside: _clone(plan, outside))]
     if plan.idmap is not None:
         maps = plan.idmap
-        yielded += [Step("id maps", lambda outside: namespaces.write_maps(maps, outside.pid))]
+        yielded += [Step("id maps", lambda outside: idmap.write(maps, outside.pid))]
     if plan.proc_files:
-        yielded += [Step("proc", lambda outside: namespaces.write_proc(plan.proc_files, outside.pid))]
+        yielded += [Step("proc", lambda outside: kernel_files.write_proc(plan.proc_files, outside.pid))]
     yielded += [Step("go", lambda outside: outside.ours.send(channel.GO))]
     return tuple(yielded)
 
@@ -194,8 +194,7 @@ def _wait_for_message(plan: Plan, outside: _Outside) -> None:
 
 def _set_limits(plan: Plan, outside: _Outside) -> None:
     try:
-        for name, soft, hard in plan.limits:
-            process.prlimit(outside.pid, name, soft, hard)
+        limits.apply(plan.limits, outside.pid)
     except OSError as error:
         raise _step_error(plan, "limits", error.errno or 0, error.filename, error.strerror) from None
     outside.ours.send(channel.GO)

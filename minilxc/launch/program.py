@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import posix
 
+from minilxc.errors import UsageError
 from minilxc.linux.files import encode, is_file
 from minilxc.linux.native import addressof, c_char_p, c_void_p, function, get_errno, string_array
 from minilxc.linux.process import close_range
@@ -17,6 +18,9 @@ from minilxc.linux.syscalls import os_error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from minilxc.config.parse import Config
     from minilxc.launch.channel import Page
     from minilxc.seccomp.loader import Load
 
@@ -45,6 +49,24 @@ class Program:
     def describe(self) -> str:
         """The command, on one line."""
         return " ".join(repr(word) if not word or " " in word else word for word in self.arguments)
+
+
+def from_config(config: Config, command: Sequence[str], with_init: bool) -> Program:
+    """What to execute: `command`, or what the config has for execute (`with_init`) or start. Raises UsageError."""
+    key = ""
+    if not command:
+        key = "lxc.execute.cmd" if with_init else "lxc.init.cmd"
+        command = config.get(key)
+        if not command:
+            raise UsageError(
+                "there is no command to execute", config.source, "-- COMMAND, or lxc.execute.cmd"
+            )
+    variables = {}
+    for name, value in (*config.get("lxc.environment"), *config.get("lxc.environment.runtime")):
+        variables[name] = value
+    variables["container"] = "lxc"
+    environment = tuple(f"{name}={value}" for name, value in variables.items())
+    return Program(tuple(command), environment, config.get("lxc.init.cwd"), key)
 
 
 def find(program: Program) -> str:

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import posix
 
+from minilxc.errors import ConfigError
+from minilxc.launch import mounts
 from minilxc.linux import mount as kernel
+from minilxc.linux.files import absolute, exists, is_file, is_folder, same
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from minilxc.config.parse import Config
 
 
 class Rootfs:
@@ -47,6 +54,52 @@ class Rootfs:
     def describe(self) -> str:
         """Which tree the container gets, on one line."""
         return f"{self.path} on {self.mountpoint}" if self.path else "the host's own root is shared"
+
+
+# There from the lock on, and nothing that a mount entry would have as its source is hidden by it.
+_IMAGE_MOUNTPOINT = "/run/minilxc"
+
+
+def from_config(config: Config) -> Rootfs:
+    """The root file system that the config names. Raises ConfigError."""
+    value = config.get("lxc.rootfs.path")
+    if value is None:
+        return Rootfs(None, "/")
+    image, path = value[0] == "loop", value[1]
+    where = config.where("lxc.rootfs.path") or ""
+    if not (is_file(path) if image else is_folder(path)):
+        kind = "a file" if image else "a folder"
+        reason = f"is not {kind}" if exists(path) else "No such file or directory"
+        raise ConfigError(f"lxc.rootfs.path: '{path}': {reason}", where)
+    if image and config.get("lxc.idmap"):
+        raise ConfigError("lxc.rootfs.path: an image with lxc.idmap is not supported yet", where)
+    if same(path, "/"):
+        raise ConfigError(
+            "lxc.rootfs.path: '/' is the host's own root", where, "leave the key out to share it"
+        )
+    mountpoint = config.get("lxc.rootfs.mount")
+    if mountpoint is not None and not is_folder(mountpoint):
+        raise ConfigError(
+            f"lxc.rootfs.mount: '{mountpoint}': is not a folder", config.where("lxc.rootfs.mount")
+        )
+    words = config.get("lxc.rootfs.options")
+    flags = mounts.read_options(words, config.where("lxc.rootfs.options") or "", entry=False)
+    if flags.options and not image:
+        raise ConfigError(
+            f"lxc.rootfs.options: a folder takes no option '{flags.options[0]}'",
+            config.where("lxc.rootfs.options"),
+        )
+    return Rootfs(
+        absolute(path),
+        # A folder is mounted on itself: no other place needs to exist, or to be cleaned up.
+        absolute(mountpoint or (_IMAGE_MOUNTPOINT if image else path)),
+        image,
+        flags.options,
+        flags.attr_set,
+        flags.attr_clr,
+        flags.propagation,
+        flags.propagation_recursive,
+    )
 
 
 _EINVAL = 22  # errno(3)

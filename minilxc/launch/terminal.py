@@ -11,7 +11,9 @@ from minilxc.linux.terminal import pty_number, set_controlling_terminal, unlock_
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from minilxc.config.parse import Config
     from minilxc.launch.channel import Channel
+    from minilxc.launch.idmap import IdMaps
 
 _OUT_OF_SIGHT = "/dev/pts"  # of the host's tree
 _ATTRIBUTES = kernel.MOUNT_ATTR_NOSUID | kernel.MOUNT_ATTR_NOEXEC
@@ -56,6 +58,31 @@ class Terminal:
         parts += ["console"] if self.console else []
         parts += [f"{self.ttys} ttys"] if self.ttys else []
         return ", ".join(parts)
+
+
+def from_config(config: Config, autodev: bool, idmap: IdMaps | None) -> Terminal | None:
+    """The pseudo terminals, if any."""
+    console = config.get("lxc.console.path") != "none"
+    ttys, ptys = config.get("lxc.tty.max"), config.get("lxc.pty.max")
+    if config.get("lxc.rootfs.path") is None or not (console or ttys or ptys):
+        return None
+    stdio = tuple(descriptor for descriptor in range(3) if posix.isatty(descriptor)) if console else ()
+    group = idmap is None or any(
+        entry.kind == "g" and entry.inside <= 5 < entry.inside + entry.count
+        for entry in config.get("lxc.idmap")
+    )
+    directory = config.get("lxc.tty.dir")
+    return Terminal(
+        console=console,
+        stdio=stdio,
+        ttys=ttys,
+        directory=f"{directory.strip('/')}/" if directory else "",
+        instance=bool(ttys or ptys),
+        maximum=ttys + ptys,
+        autodev=autodev,
+        group=group,
+        owner=config.get("lxc.init.uid"),
+    )
 
 
 def make(terminal: Terminal, root: int, channel: Channel) -> int | None:

@@ -64,3 +64,15 @@ def read_text(path: str) -> str:
         return posix.read(descriptor, 65536).decode("ascii")
     finally:
         posix.close(descriptor)
+
+
+def write_text(path: str, text: str) -> None:
+    """Write `text` to a file of procfs or sysfs, which must be there, in one write(2). Raises OSError."""
+    try:
+        descriptor = posix.open(path, posix.O_WRONLY | posix.O_CLOEXEC)
+        try:
+            posix.write(descriptor, encode(text))
+        finally:
+            posix.close(descriptor)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, path) from None

@@ -59,7 +59,9 @@ class Box:
         self._files: set[str] | None = None
         self._running: list[subprocess.Popen[str]] = []
 
-    def configure(self, *lines: str, policy: str | None = None, rootfs: bool = True, base: bool = True) -> None:
+    def configure(
+        self, *lines: str, policy: str | None = None, rootfs: bool = True, base: bool = True
+    ) -> None:
         """Write the config (and a policy): the root file system, the usual lines, then `lines`."""
         text = [f"lxc.rootfs.path = dir:{self.root}"] if rootfs else []
         text += self.base if base else []
@@ -82,7 +84,14 @@ class Box:
         foreground = ["-F"] if verb == "start" else []
         return [verb, "-n", self.name, *foreground, "-f", str(self.file), *options, "--", *words]
 
-    def run(self, *words: str, verb: str = "execute", options: tuple[str, ...] = (), wrap: tuple[str, ...] = (), **more) -> Result:
+    def run(
+        self,
+        *words: str,
+        verb: str = "execute",
+        options: tuple[str, ...] = (),
+        wrap: tuple[str, ...] = (),
+        **more,
+    ) -> Result:
         """Run `words` in the container to its end. `wrap` is a command that runs minilxc."""
         self.remember_files()
         more = {"capture_output": True, "stdin": subprocess.DEVNULL, "cwd": self.folder, **more}
@@ -103,7 +112,9 @@ class Box:
         assert (result.status, result.err) == (0, ""), result
         return result.out
 
-    def popen(self, *words: str, verb: str = "execute", options: tuple[str, ...] = (), **more) -> subprocess.Popen[str]:
+    def popen(
+        self, *words: str, verb: str = "execute", options: tuple[str, ...] = (), **more
+    ) -> subprocess.Popen[str]:
         """Start `words` in the container and leave it running; the test's end kills what is left."""
         self.remember_files()
         pipe = subprocess.PIPE

@@ -92,11 +92,16 @@ def wait_for(condition, what: str):
 
 def inventory() -> dict[str, frozenset[str]]:
     """What a start might leave on the machine, by subject. (Files of a test's own are looked after by its box.)"""
-    cgroups = {path for path, _, _ in os.walk("/sys/fs/cgroup")}
-    # Somebody else's LXC may come and go meanwhile; the tests' containers have this process's number.
-    cgroups = {path for path in cgroups if not (found := _LXC_CGROUP.search(path)) or found[1] == str(os.getpid())}
+    # The host's own services come and go meanwhile, and so may somebody else's LXC: what counts has "lxc" in
+    # its name (minilxc's has), and of LXC's own the tests' containers, which have this process's number.
+    cgroups = {path for path, _, _ in os.walk("/sys/fs/cgroup") if "lxc" in path}
+    cgroups = {
+        path for path in cgroups if not (found := _LXC_CGROUP.search(path)) or found[1] == str(os.getpid())
+    }
     abstract = {
-        line.split()[-1] for line in Path("/proc/net/unix").read_text().splitlines() if "@" in line and f"t{os.getpid()}-" in line
+        line.split()[-1]
+        for line in Path("/proc/net/unix").read_text().splitlines()
+        if "@" in line and f"t{os.getpid()}-" in line
     }
     state = {str(path) for path in Path("/run/minilxc").rglob("*") if path.parent.name != "seccomp"}
     return {
@@ -127,7 +132,9 @@ def _listing(folder: str) -> list[str]:
     return [f"{entry.name} {entry.stat(follow_symlinks=False).st_mode:o}" for entry in os.scandir(folder)]
 
 
-def differences(before: dict[str, frozenset[str]], after: dict[str, frozenset[str]]) -> dict[str, tuple[list, list]]:
+def differences(
+    before: dict[str, frozenset[str]], after: dict[str, frozenset[str]]
+) -> dict[str, tuple[list, list]]:
     """Subject to (what is missing now, what is new)."""
     return {
         subject: (sorted(before[subject] - after[subject]), sorted(after[subject] - before[subject]))

@@ -6,7 +6,14 @@ import subprocess
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-_FREESTANDING = ("-nostdlib", "-fno-builtin", "-fno-stack-protector", "-fno-pie", "-no-pie", "-fcf-protection=none")
+_FREESTANDING = (
+    "-nostdlib",
+    "-fno-builtin",
+    "-fno-stack-protector",
+    "-fno-pie",
+    "-no-pie",
+    "-fcf-protection=none",
+)
 _BUILDS = {
     "try-syscall": ("try-syscall.c", *_FREESTANDING),
     "try-syscall-i386": ("try-syscall.c", "-m32", *_FREESTANDING),

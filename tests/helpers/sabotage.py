@@ -11,7 +11,10 @@ prints the names of all steps instead. The real functions run; only the list is 
 import sys
 
 checkout, side, number, how = sys.argv[1:5]
-sys.path[:0] = [checkout, f"{checkout}/.venv/lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages"]
+sys.path[:0] = [
+    checkout,
+    f"{checkout}/.venv/lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages",
+]
 
 import os  # noqa: E402
 import select  # noqa: E402
@@ -53,9 +56,9 @@ def replace(module, name):
 
     def steps(plan):
         found = real(plan)
-        if name == {"child": "steps", "last": "last_steps", "parent": "steps"}.get(side) and module.__name__.endswith(
-            "parent" if side == "parent" else "child"
-        ):
+        if name == {"child": "steps", "last": "last_steps", "parent": "steps"}.get(
+            side
+        ) and module.__name__.endswith("parent" if side == "parent" else "child"):
             place = int(number)
             return (*found[:place], sabotaged(found[place]), *found[place + 1 :])
         return found
@@ -64,7 +67,11 @@ def replace(module, name):
 
 
 if side == "names":
-    for module, name, of in ((child, "steps", "child"), (child, "last_steps", "last"), (parent, "steps", "parent")):
+    for module, name, of in (
+        (child, "steps", "child"),
+        (child, "last_steps", "last"),
+        (parent, "steps", "parent"),
+    ):
         real = getattr(module, name)
 
         def told(plan, real=real, of=of):

@@ -20,23 +20,55 @@ SABOTAGE = Path(machine.__file__).with_name("sabotage.py")
 POLICY = "2\ndenylist\nmkdir errno ECONNREFUSED\n"
 # A container that takes every step there is.
 LINES = (
-    "lxc.uts.name = inside", "lxc.net.0.type = empty", "lxc.net.0.flags = up", "lxc.mount.entry = none tmp tmpfs defaults",
-    "lxc.pty.max = 4", "lxc.tty.max = 2", "lxc.sysctl.net.ipv4.ip_forward = 1", "lxc.arch = x86_64",
-    "lxc.prlimit.nofile = 64", "lxc.proc.oom_score_adj = 100",
-    "lxc.idmap = u 0 200000 65536", "lxc.idmap = g 0 300000 65536",
-)  # fmt: skip
+    "lxc.uts.name = inside",
+    "lxc.net.0.type = empty",
+    "lxc.net.0.flags = up",
+    "lxc.mount.entry = none tmp tmpfs defaults",
+    "lxc.pty.max = 4",
+    "lxc.tty.max = 2",
+    "lxc.sysctl.net.ipv4.ip_forward = 1",
+    "lxc.arch = x86_64",
+    "lxc.prlimit.nofile = 64",
+    "lxc.proc.oom_score_adj = 100",
+    "lxc.idmap = u 0 200000 65536",
+    "lxc.idmap = g 0 300000 65536",
+)
 
 STEPS = {
     "parent": ("lock", "clone", "id maps", "proc", "go"),
     "child": (
-        "id maps", "death signal", "session", "namespaces", "mount propagation", "rootfs", "host name", "keyring", "network",
-        "system mounts", "mounts", "devices", "terminal", "sysctl", "pivot root", "boot id", "personality", "limits",
+        "id maps",
+        "death signal",
+        "session",
+        "namespaces",
+        "mount propagation",
+        "rootfs",
+        "host name",
+        "keyring",
+        "network",
+        "system mounts",
+        "mounts",
+        "devices",
+        "terminal",
+        "sysctl",
+        "pivot root",
+        "boot id",
+        "personality",
+        "limits",
     ),
     "last": (
-        "working directory", "capabilities", "credentials", "death signal", "stdio", "program", "init", "descriptors",
-        "umask", "signals",
+        "working directory",
+        "capabilities",
+        "credentials",
+        "death signal",
+        "stdio",
+        "program",
+        "init",
+        "descriptors",
+        "umask",
+        "signals",
     ),
-}  # fmt: skip
+}
 EACH = [(side, number) for side, names in STEPS.items() for number in range(len(names))]
 IDS = [f"{side}-{STEPS[side][number]}" for side, number in EACH]
 EACH_STEP = pytest.mark.parametrize(("side", "number"), EACH, ids=IDS)
@@ -50,12 +82,24 @@ CHILDS_STEP = pytest.mark.parametrize(
 def command(box, *words, side, number=0, how="fail", verb="execute"):
     """The command line of a start with one step replaced."""
     python = str(CHECKOUT / ".venv/bin/python3")
-    return [python, "-IS", "-Xutf8", str(SABOTAGE), str(CHECKOUT), side, str(number), how, *box.arguments(*words, verb=verb)]
+    return [
+        python,
+        "-IS",
+        "-Xutf8",
+        str(SABOTAGE),
+        str(CHECKOUT),
+        side,
+        str(number),
+        how,
+        *box.arguments(*words, verb=verb),
+    ]
 
 
 def run(box, *words, **how):
     box.remember_files()
-    ran = subprocess.run(command(box, *words, **how), stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    ran = subprocess.run(
+        command(box, *words, **how), stdin=subprocess.DEVNULL, capture_output=True, text=True
+    )
     return Result(ran.returncode, ran.stdout, ran.stderr)
 
 
@@ -63,7 +107,11 @@ def run_until_stopped(box, *words, **how):
     """Start, and wait until the replaced step says that it was reached."""
     box.remember_files()
     process = subprocess.Popen(
-        command(box, *words, **how), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command(box, *words, **how),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     box.look_after(process)
     assert process.stderr.readline() == "STOPPED\n"
@@ -74,9 +122,16 @@ def run_until_stopped(box, *words, **how):
 def test_list_of_steps_below_is_whole(container, verb):
     """A new step must be added to STEPS, so that the tests here make it fail too."""
     told = run(container(*LINES, policy=POLICY), "true", side="names", verb=verb).err.splitlines()
-    wanted = [f"{side}:{name}" for side, names in STEPS.items() for name in names if verb == "execute" or name != "init"]
+    wanted = [
+        f"{side}:{name}"
+        for side, names in STEPS.items()
+        for name in names
+        if verb == "execute" or name != "init"
+    ]
     assert sorted(set(told)) == sorted(set(wanted))
-    assert [line for line in told if line.startswith("parent:")] == [line for line in wanted if line.startswith("parent:")]
+    assert [line for line in told if line.startswith("parent:")] == [
+        line for line in wanted if line.startswith("parent:")
+    ]
 
 
 @EACH_STEP
@@ -135,11 +190,16 @@ def test_interrupted_start_leaves_nothing(container, side, number):
     process = run_until_stopped(box, "true", side=side, number=number, how="stop-before")
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate()
-    assert (process.returncode, err) == (128 + signal.SIGTERM, f"minilxc: {box.name}: interrupted by signal 15\n")
+    assert (process.returncode, err) == (
+        128 + signal.SIGTERM,
+        f"minilxc: {box.name}: interrupted by signal 15\n",
+    )
 
 
 @pytest.mark.parametrize("verb", ["execute", "start"])
-@pytest.mark.parametrize("lines", [(), LINES, ("lxc.init.uid = 1000", "lxc.init.gid = 1000")], ids=["plain", "all", "user"])
+@pytest.mark.parametrize(
+    "lines", [(), LINES, ("lxc.init.uid = 1000", "lxc.init.gid = 1000")], ids=["plain", "all", "user"]
+)
 def test_killed_minilxc_takes_a_running_container_along(container, verb, lines):
     box = container(*lines, policy=POLICY)
     process = box.popen("sh", "-c", "sh -c 'echo ready; read line'; true", verb=verb, stdin=subprocess.PIPE)
@@ -177,7 +237,9 @@ def test_init_that_fails_beside_the_payload_is_told_and_leaves_nothing(container
     )
     box.remember_files()
     ran = subprocess.run([python, "-IS", "-c", script], capture_output=True, text=True)
-    machine.wait_until_gone(*machine.descendants())  # the payload's process, orphaned, has nobody else to collect it
+    machine.wait_until_gone(
+        *machine.descendants()
+    )  # the payload's process, orphaned, has nobody else to collect it
     assert (ran.returncode, ran.stdout) == (1, "")
     assert ran.stderr == f"minilxc: {box.name}: init: the thing: Exchange full\n"
 
@@ -211,10 +273,16 @@ def test_place_is_the_same_however_it_is_spelled(container):
     box = container()
     (box.folder / "place").mkdir()
     (box.folder / "link").symlink_to("place")
-    process = box.popen("sh", "-c", "echo ready; read line", stdin=subprocess.PIPE, options=("-P", f"{box.folder}/place"))
+    process = box.popen(
+        "sh", "-c", "echo ready; read line", stdin=subprocess.PIPE, options=("-P", f"{box.folder}/place")
+    )
     assert process.stdout.readline() == "ready\n"
     for spelling in ("place", "./place/", f"{box.folder}/link", f"{box.folder}//place/."):
-        assert box.run("true", options=("-P", spelling)) == (1, "", f"minilxc: {box.name}: is running already\n")
+        assert box.run("true", options=("-P", spelling)) == (
+            1,
+            "",
+            f"minilxc: {box.name}: is running already\n",
+        )
 
 
 def test_refused_second_start_does_not_let_go_of_the_firsts_name(container):

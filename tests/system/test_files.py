@@ -37,11 +37,19 @@ def test_payload_sees_its_root_file_system_and_nothing_of_the_hosts(container, v
 @BOTH
 def test_root_file_system_is_read_only_when_asked(container, verb):
     box = container("lxc.rootfs.options = ro")
-    assert box.calls("open", "/x", "0101", "0644", "+", "mkdir", "/tmp/x", "0755", verb=verb) == ["EROFS", "EROFS"]
+    assert box.calls("open", "/x", "0101", "0644", "+", "mkdir", "/tmp/x", "0755", verb=verb) == [
+        "EROFS",
+        "EROFS",
+    ]
 
 
 def test_root_file_system_has_the_flags_that_the_options_say(container):
-    assert mounted(container("lxc.rootfs.options = nodev,nosuid,noatime"), "/")[0] >= {"nodev", "nosuid", "noatime", "rw"}
+    assert mounted(container("lxc.rootfs.options = nodev,nosuid,noatime"), "/")[0] >= {
+        "nodev",
+        "nosuid",
+        "noatime",
+        "rw",
+    }
 
 
 def test_root_file_system_on_a_mount_point_elsewhere(container):
@@ -84,13 +92,19 @@ def test_root_file_system_that_cannot_be_is_refused_with_its_line(container, val
 @BOTH
 def test_dev_is_a_small_tmpfs_with_the_usual_nodes(container, verb):
     box = container("lxc.autodev.tmpfs.size = 100000")
-    shown = box.read("sh", "-c", "cd /dev; ls; stat -c '%n %A %t,%T' full null random tty urandom zero", verb=verb)
+    shown = box.read(
+        "sh", "-c", "cd /dev; ls; stat -c '%n %A %t,%T' full null random tty urandom zero", verb=verb
+    )
     names, nodes = shown.split("full crw")[0].split(), shown.splitlines()[-6:]
     assert names == "console fd full null pts random stderr stdin stdout tty urandom zero".split()
     assert nodes == [
-        "full crw-rw-rw- 1,7", "null crw-rw-rw- 1,3", "random crw-rw-rw- 1,8",
-        "tty crw-rw-rw- 5,0", "urandom crw-rw-rw- 1,9", "zero crw-rw-rw- 1,5",
-    ]  # fmt: skip
+        "full crw-rw-rw- 1,7",
+        "null crw-rw-rw- 1,3",
+        "random crw-rw-rw- 1,8",
+        "tty crw-rw-rw- 5,0",
+        "urandom crw-rw-rw- 1,9",
+        "zero crw-rw-rw- 1,5",
+    ]
     assert mounted(box, "/dev", verb=verb)[1:] == ("tmpfs", {"rw", "size=100k", "mode=755"})
     assert list((box.root / "dev").iterdir()) == []
 
@@ -102,9 +116,9 @@ def test_dev_is_the_images_own_without_autodev(container):
 
 
 def test_dev_links_lead_to_the_payloads_descriptors(container):
-    assert container().read("sh", "-c", "echo x >/dev/stdout; for n in fd stdin; do readlink /dev/$n; done") == (
-        "x\n/proc/self/fd\n/proc/self/fd/0\n"
-    )
+    assert container().read(
+        "sh", "-c", "echo x >/dev/stdout; for n in fd stdin; do readlink /dev/$n; done"
+    ) == ("x\n/proc/self/fd\n/proc/self/fd/0\n")
 
 
 @BOTH
@@ -194,10 +208,12 @@ def test_recursive_bind_takes_the_mounts_below_along_and_makes_them_all_read_onl
     box = container(base=False)
     (box.folder / "data" / "sub").mkdir(parents=True)
     box.configure(f"lxc.mount.entry = {box.folder}/data tmp none rbind,ro")
-    script = f"mount -t tmpfs none {box.folder}/data/sub && exec \"$@\""
+    script = f'mount -t tmpfs none {box.folder}/data/sub && exec "$@"'
     box.remember_files()
     command = box.command("try-syscall", "mkdir", "/tmp/sub/x", "0755")
-    ran = subprocess.run(["unshare", "-m", "sh", "-c", script, "sh", *command], capture_output=True, text=True)
+    ran = subprocess.run(
+        ["unshare", "-m", "sh", "-c", script, "sh", *command], capture_output=True, text=True
+    )
     assert (ran.stdout, ran.stderr) == ("-30\n", "")  # EROFS
 
 
@@ -228,8 +244,15 @@ def test_missing_source_is_told_with_the_entrys_line(container):
     assert box.run("true") == (1, "", f"minilxc: {box.name}: {why}\n")
 
 
-@pytest.mark.parametrize("entry", ["/nowhere tmp none bind,optional", "tmpfs nowhere tmpfs optional",
-                                   "tmpfs tmp tmpfs size=junk,optional", "x tmp nosuchfs optional"])  # fmt: skip
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "/nowhere tmp none bind,optional",
+        "tmpfs nowhere tmpfs optional",
+        "tmpfs tmp tmpfs size=junk,optional",
+        "x tmp nosuchfs optional",
+    ],
+)
 def test_optional_mount_that_fails_is_skipped(container, entry):
     assert container(f"lxc.mount.entry = {entry}").read("true") == ""
 
@@ -265,7 +288,9 @@ def test_file_system_that_refuses_an_option_is_told_in_the_kernels_words(contain
     box = container(line)
     result = box.run("true")
     assert result.status == 1
-    assert result.err.startswith(f"minilxc: {box.name}: mounts: tmpfs on tmp: option 'size=junk': Invalid argument")
+    assert result.err.startswith(
+        f"minilxc: {box.name}: mounts: tmpfs on tmp: option 'size=junk': Invalid argument"
+    )
     assert f"({box.line_of(line)}; 'optional' would skip it)\n" in result.err
 
 
@@ -281,7 +306,9 @@ def test_relative_source_lies_below_the_root_file_system(container):
 
 def test_fstab_comes_before_the_entries(container):
     box = container(base=False)
-    (box.folder / "fstab").write_text("# a comment\n\nfirst tmp tmpfs mode=700 0 0\nsecond root tmpfs defaults\n")
+    (box.folder / "fstab").write_text(
+        "# a comment\n\nfirst tmp tmpfs mode=700 0 0\nsecond root tmpfs defaults\n"
+    )
     box.configure(f"lxc.mount.fstab = {box.folder}/fstab", "lxc.mount.entry = third tmp tmpfs mode=711")
     rows = [line.split() for line in box.read("cat", "/proc/self/mountinfo").splitlines()]
     sources = [row[row.index("-") + 2] for row in rows if row[4] in ("/tmp", "/root")]
@@ -392,7 +419,9 @@ def test_system_folder_of_the_image_that_is_a_link_is_refused(container, name, l
     (box.root / name).symlink_to(LINKS[link](box))
     result = box.run("true")
     assert (result.status, result.out, result.err.count("\n")) == (1, "", 1)
-    assert result.err.startswith(f"minilxc: {box.name}: system mounts: {name}: Too many levels of symbolic links")
+    assert result.err.startswith(
+        f"minilxc: {box.name}: system mounts: {name}: Too many levels of symbolic links"
+    )
     assert os.listdir(folder) == []
 
 
@@ -444,4 +473,7 @@ def test_old_root_cannot_be_reached(container, verb):
     """After pivot_root the host's tree is gone, also for `..` and for chroot(2) into nowhere and out."""
     box = container()
     marker = f"{box.folder}/config"
-    assert box.run("sh", "-c", f"cd /; cd ../../../..; ls -d .{marker} /proc/1/root{marker}", verb=verb).out == ""
+    assert (
+        box.run("sh", "-c", f"cd /; cd ../../../..; ls -d .{marker} /proc/1/root{marker}", verb=verb).out
+        == ""
+    )

@@ -12,7 +12,9 @@ from tests.helpers import machine
 
 BOTH = pytest.mark.parametrize("verb", ["execute", "start"])
 KINDS = ("cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts")
-POLICIES = pytest.mark.parametrize("policy", [None, "2\ndenylist\nmkdir errno ECONNREFUSED\n"], ids=["no policy", "policy"])
+POLICIES = pytest.mark.parametrize(
+    "policy", [None, "2\ndenylist\nmkdir errno ECONNREFUSED\n"], ids=["no policy", "policy"]
+)
 MAPPED = ("lxc.idmap = u 0 200000 65536", "lxc.idmap = g 0 300000 65536")
 
 
@@ -138,7 +140,10 @@ def test_clocks_are_moved_by_the_offsets(container, verb):
     shown = box.read("sh", "-c", "cat /proc/uptime; cat /proc/self/timens_offsets", verb=verb)
     uptime, *_ = shown.split()
     assert float(uptime) >= before + 1_000_000
-    assert [line.split() for line in shown.splitlines()[1:]] == [["monotonic", "2000000", "0"], ["boottime", "1000000", "0"]]
+    assert [line.split() for line in shown.splitlines()[1:]] == [
+        ["monotonic", "2000000", "0"],
+        ["boottime", "1000000", "0"],
+    ]
 
 
 def test_negative_offset_with_a_fraction_is_exact(container):
@@ -162,7 +167,11 @@ def test_mapped_root_is_root_inside_and_nobody_of_the_host(container, verb, poli
 @BOTH
 def test_mapped_user_becomes_who_init_shall_be(container, verb):
     box = container(*MAPPED, "lxc.init.uid = 1000", "lxc.init.gid = 1001")
-    assert fields(box, "Uid", "Gid", "Groups", verb=verb) == ["\t".join(["1000"] * 4), "\t".join(["1001"] * 4), ""]
+    assert fields(box, "Uid", "Gid", "Groups", verb=verb) == [
+        "\t".join(["1000"] * 4),
+        "\t".join(["1001"] * 4),
+        "",
+    ]
 
 
 def test_root_maps_ids_that_etc_subuid_does_not_grant(container):
@@ -194,7 +203,9 @@ def test_user_outside_of_the_map_is_refused(container):
 def test_devices_of_a_mapped_container_are_the_real_ones(container, verb):
     """mknod is not allowed there: the host's are bound."""
     shown = container(*MAPPED).read("stat", "-c", "%n %t,%T", *(f"/dev/{name}" for name in NODES), verb=verb)
-    assert dict(line.split() for line in shown.splitlines()) == {f"/dev/{name}": number for name, number in NODES.items()}
+    assert dict(line.split() for line in shown.splitlines()) == {
+        f"/dev/{name}": number for name, number in NODES.items()
+    }
 
 
 NODES = {"full": "1,7", "null": "1,3", "random": "1,8", "tty": "5,0", "urandom": "1,9", "zero": "1,5"}
@@ -214,7 +225,9 @@ def test_all_capabilities_stay_when_the_config_says_nothing(container, verb, pol
 @pytest.mark.parametrize("nnp", [0, 1])
 def test_dropped_capabilities_are_gone_and_no_other(container, verb, policy, nnp):
     """CAP_SYS_ADMIN is what loads the filter; dropped, it must not outlive that."""
-    box = container("lxc.cap.drop = sys_admin sys_module", "lxc.cap.drop = 22", f"lxc.no_new_privs = {nnp}", policy=policy)
+    box = container(
+        "lxc.cap.drop = sys_admin sys_module", "lxc.cap.drop = 22", f"lxc.no_new_privs = {nnp}", policy=policy
+    )
     left = EVERYTHING & ~bits(21, 16, 22)
     assert sets(box, verb=verb) == [0, left, left, left, 0]
 
@@ -223,7 +236,9 @@ def test_dropped_capabilities_are_gone_and_no_other(container, verb, policy, nnp
 @POLICIES
 @pytest.mark.parametrize("nnp", [0, 1])
 def test_kept_capabilities_are_all_there_are(container, verb, policy, nnp):
-    box = container("lxc.cap.keep = chown kill", "lxc.cap.keep = net_raw", f"lxc.no_new_privs = {nnp}", policy=policy)
+    box = container(
+        "lxc.cap.keep = chown kill", "lxc.cap.keep = net_raw", f"lxc.no_new_privs = {nnp}", policy=policy
+    )
     assert sets(box, verb=verb) == [0, *[bits(0, 5, 13)] * 3, 0]
 
 
@@ -238,8 +253,13 @@ def test_keep_none_leaves_no_capability(container, verb, policy):
 @pytest.mark.parametrize("nnp", [0, 1])
 def test_other_user_has_no_capability_but_the_bounding_set(container, verb, policy, nnp):
     """lxc-keys.md 4.4."""
-    box = container("lxc.init.uid = 1000", "lxc.init.gid = 1000", "lxc.cap.drop = mknod", f"lxc.no_new_privs = {nnp}",
-                    policy=policy)  # fmt: skip
+    box = container(
+        "lxc.init.uid = 1000",
+        "lxc.init.gid = 1000",
+        "lxc.cap.drop = mknod",
+        f"lxc.no_new_privs = {nnp}",
+        policy=policy,
+    )
     assert sets(box, verb=verb) == [0, 0, 0, EVERYTHING & ~bits(27), 0]
 
 
@@ -271,7 +291,9 @@ def test_no_new_privs_is_what_the_config_says(container, verb, policy, nnp):
 
 @BOTH
 def test_user_without_new_privileges_still_gets_the_policy(container, verb):
-    box = container("lxc.init.uid = 1000", "lxc.init.gid = 1000", policy="2\ndenylist\nmkdir errno ECONNREFUSED\n")
+    box = container(
+        "lxc.init.uid = 1000", "lxc.init.gid = 1000", policy="2\ndenylist\nmkdir errno ECONNREFUSED\n"
+    )
     assert fields(box, "NoNewPrivs", "Seccomp", "Seccomp_filters", verb=verb) == ["0", "2", "1"]
     assert box.calls("mkdir", "/tmp/x", "0755", verb=verb) == ["ECONNREFUSED"]
 
@@ -281,9 +303,16 @@ def test_user_without_new_privileges_still_gets_the_policy(container, verb):
 
 @BOTH
 def test_resource_limits_are_the_configs(container, verb):
-    box = container("lxc.prlimit.nofile = 30:40", "lxc.prlimit.nproc = 111", "lxc.prlimit.core = unlimited",
-                    "lxc.prlimit.sigpending = 5:10")  # fmt: skip
-    limits = {line[:26].strip(): line[26:].split()[:2] for line in box.read("cat", "/proc/self/limits", verb=verb).splitlines()}
+    box = container(
+        "lxc.prlimit.nofile = 30:40",
+        "lxc.prlimit.nproc = 111",
+        "lxc.prlimit.core = unlimited",
+        "lxc.prlimit.sigpending = 5:10",
+    )
+    limits = {
+        line[:26].strip(): line[26:].split()[:2]
+        for line in box.read("cat", "/proc/self/limits", verb=verb).splitlines()
+    }
     assert limits["Max open files"] == ["30", "40"]
     assert limits["Max processes"] == ["111", "111"]
     assert limits["Max core file size"] == ["unlimited", "unlimited"]
@@ -291,12 +320,23 @@ def test_resource_limits_are_the_configs(container, verb):
 
 
 @pytest.mark.parametrize(
-    "limit", ["nofile = 3", "fsize = 0", "nproc = 0", "as = 4194304", "data = 2097152", "stack = 131072", "memlock = 0"]
+    "limit",
+    [
+        "nofile = 3",
+        "fsize = 0",
+        "nproc = 0",
+        "as = 4194304",
+        "data = 2097152",
+        "stack = 131072",
+        "memlock = 0",
+    ],
 )
 @BOTH
 def test_tight_limit_is_the_payloads_and_does_not_stop_the_start(container, verb, limit):
     """C3, P13: the launcher's own last steps must fit into any limit that the payload fits into."""
-    box = container(f"lxc.prlimit.{limit}", "lxc.pty.max = 2", policy="2\ndenylist\nmkdir errno ECONNREFUSED\n")
+    box = container(
+        f"lxc.prlimit.{limit}", "lxc.pty.max = 2", policy="2\ndenylist\nmkdir errno ECONNREFUSED\n"
+    )
     assert box.calls("mkdir", "/tmp/x", "0755", verb=verb) == ["ECONNREFUSED"]
 
 
@@ -308,18 +348,31 @@ def test_soft_limit_above_the_hard_one_is_refused(container):
 
 @BOTH
 def test_sysctl_is_set_in_the_containers_namespaces(container, verb):
-    box = container("lxc.sysctl.net.ipv4.ip_forward = 1", "lxc.sysctl.kernel.msgmax = 4321",
-                    "lxc.sysctl.kernel.domainname = inside")  # fmt: skip
+    box = container(
+        "lxc.sysctl.net.ipv4.ip_forward = 1",
+        "lxc.sysctl.kernel.msgmax = 4321",
+        "lxc.sysctl.kernel.domainname = inside",
+    )
     before = [Path(f"/proc/sys/{path}").read_text() for path in ("kernel/msgmax", "kernel/domainname")]
-    shown = box.read("sh", "-c", "cd /proc/sys; cat net/ipv4/ip_forward kernel/msgmax kernel/domainname", verb=verb)
+    shown = box.read(
+        "sh", "-c", "cd /proc/sys; cat net/ipv4/ip_forward kernel/msgmax kernel/domainname", verb=verb
+    )
     assert shown.split() == ["1", "4321", "inside"]
-    assert [Path(f"/proc/sys/{path}").read_text() for path in ("kernel/msgmax", "kernel/domainname")] == before
+    assert [
+        Path(f"/proc/sys/{path}").read_text() for path in ("kernel/msgmax", "kernel/domainname")
+    ] == before
 
 
 @pytest.mark.parametrize(
-    ("key", "namespace"), [("net.ipv4.ip_forward", "net"), ("kernel.hostname", "uts"), ("kernel.msgmax", "ipc"),
-                           ("fs.mqueue.msg_max", "ipc"), ("kernel.sem", "ipc")]
-)  # fmt: skip
+    ("key", "namespace"),
+    [
+        ("net.ipv4.ip_forward", "net"),
+        ("kernel.hostname", "uts"),
+        ("kernel.msgmax", "ipc"),
+        ("fs.mqueue.msg_max", "ipc"),
+        ("kernel.sem", "ipc"),
+    ],
+)
 def test_sysctl_that_would_be_the_hosts_is_refused(container, key, namespace):
     """The value written is the host's own, so that nothing changes where it is not refused."""
     path = Path("/proc/sys") / key.replace(".", "/")
@@ -333,8 +386,10 @@ def test_unknown_sysctl_is_refused_with_its_line(container):
     box = container("lxc.sysctl.kernel.nothing = 1")
     where = box.line_of("lxc.sysctl.kernel.nothing = 1")
     assert box.run("true") == (
-        1, "", f"minilxc: {where}: lxc.sysctl.kernel.nothing: there is no /proc/sys/kernel/nothing\n",
-    )  # fmt: skip
+        1,
+        "",
+        f"minilxc: {where}: lxc.sysctl.kernel.nothing: there is no /proc/sys/kernel/nothing\n",
+    )
 
 
 def test_sysctl_that_the_kernel_refuses_is_told(container):

@@ -53,9 +53,15 @@ def test_arguments_arrive_byte_by_byte(container, verb):
 @BOTH
 def test_environment_is_the_configs_and_nothing_else(container, verb):
     """C27: clearenv, lxc.environment, container=lxc; last of a name wins; copied names come from the caller."""
-    box = container("lxc.environment = A=1", "lxc.environment = A=2", "lxc.environment = FROM_CALLER",
-                    "lxc.environment.runtime = B=x y")  # fmt: skip
-    shown = box.read("cat", "/proc/self/environ", verb=verb, env={"FROM_CALLER": "c", "SECRET": "s", "PATH": "/nowhere"})
+    box = container(
+        "lxc.environment = A=1",
+        "lxc.environment = A=2",
+        "lxc.environment = FROM_CALLER",
+        "lxc.environment.runtime = B=x y",
+    )
+    shown = box.read(
+        "cat", "/proc/self/environ", verb=verb, env={"FROM_CALLER": "c", "SECRET": "s", "PATH": "/nowhere"}
+    )
     assert sorted(shown.split("\0")[:-1]) == ["A=2", "B=x y", "FROM_CALLER=c", "PATH=/bin", "container=lxc"]
 
 
@@ -87,7 +93,11 @@ def test_missing_working_directory_is_told(container):
 def test_user_and_groups_are_the_configs(container, verb):
     box = container("lxc.init.uid = 1000", "lxc.init.gid = 1001", "lxc.init.groups = 7,8")
     status = status_fields(box.read("cat", "/proc/self/status", verb=verb))
-    assert [status[key].split() for key in ("Uid", "Gid", "Groups")] == [["1000"] * 4, ["1001"] * 4, ["7", "8"]]
+    assert [status[key].split() for key in ("Uid", "Gid", "Groups")] == [
+        ["1000"] * 4,
+        ["1001"] * 4,
+        ["7", "8"],
+    ]
 
 
 @BOTH
@@ -104,7 +114,14 @@ def test_umask_is_the_callers(container, verb, mask):
 
 
 def ignore_and_block_everything():
-    for number in (signal.SIGHUP, signal.SIGPIPE, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGXFSZ):
+    for number in (
+        signal.SIGHUP,
+        signal.SIGPIPE,
+        signal.SIGINT,
+        signal.SIGTERM,
+        signal.SIGUSR1,
+        signal.SIGXFSZ,
+    ):
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGUSR2, signal.SIGCHLD})
 
@@ -137,7 +154,9 @@ def test_caller_that_ignores_sigchld_still_gets_the_status(container, verb):
 @BOTH
 def test_payload_leads_a_session_of_its_own(container, verb):
     """C24. In a session of the caller's, a payload could push characters into the caller's terminal (CVE-2017-5226)."""
-    pid, _name, _state, _parent, group, session, terminal = container().read("cat", "/proc/self/stat", verb=verb).split()[:7]
+    pid, _name, _state, _parent, group, session, terminal = (
+        container().read("cat", "/proc/self/stat", verb=verb).split()[:7]
+    )
     assert (group, session, terminal) == (pid, pid, "0")
     assert pid == ("1" if verb == "start" else "2")
 
@@ -162,7 +181,10 @@ def test_low_descriptors_of_a_shell_do_not_reach_the_payload(container):
     box = container()
     words = " ".join(box.command("ls", "/proc/self/fd"))
     shown = subprocess.run(
-        ["sh", "-c", f"exec 3</ 5</ 9</; exec {words} </dev/null"], capture_output=True, text=True, cwd=box.folder
+        ["sh", "-c", f"exec 3</ 5</ 9</; exec {words} </dev/null"],
+        capture_output=True,
+        text=True,
+        cwd=box.folder,
     )
     assert (shown.stdout.split(), shown.stderr) == (["0", "1", "2", "3"], "")
 
@@ -170,7 +192,7 @@ def test_low_descriptors_of_a_shell_do_not_reach_the_payload(container):
 @BOTH
 def test_standard_descriptors_are_handed_through_without_a_terminal(container, verb):
     """lxc-start -F loses the payload's output without a terminal (lxc-keys.md 4.7)."""
-    result = container().run("sh", "-c", "read line; echo \"out $line\"; echo err >&2", verb=verb, input="in\n")
+    result = container().run("sh", "-c", 'read line; echo "out $line"; echo err >&2', verb=verb, input="in\n")
     assert result == (0, "out in\n", "err\n")
 
 
@@ -181,7 +203,9 @@ def test_closed_standard_descriptor_hands_none_of_minilxcs_to_the_payload(contai
     box = container()
     box.allow("tmp/seen")
     words = " ".join(box.command("sh", "-c", "'ls -l /proc/$$/fd >/tmp/seen; exit 7'", verb=verb))
-    ran = subprocess.run(["sh", "-c", f"exec {words} {closed}"], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    ran = subprocess.run(
+        ["sh", "-c", f"exec {words} {closed}"], stdin=subprocess.DEVNULL, capture_output=True, text=True
+    )
     seen = (box.root / "tmp/seen").read_text()
     assert ran.returncode == 7
     assert not any(word in seen for word in ("socket:", "/run/minilxc", "anon_inode", str(box.file)))
@@ -193,7 +217,9 @@ def test_socket_as_standard_input_and_output_works(container):
     with ours, theirs:
         ours.sendall(b"hello\n")
         ours.shutdown(socket.SHUT_WR)
-        result = subprocess.run(container().command("cat"), stdin=theirs, stdout=theirs, stderr=subprocess.PIPE)
+        result = subprocess.run(
+            container().command("cat"), stdin=theirs, stdout=theirs, stderr=subprocess.PIPE
+        )
         assert (result.returncode, result.stderr) == (0, b"")
         assert ours.recv(100) == b"hello\n"
 

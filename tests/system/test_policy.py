@@ -87,10 +87,19 @@ def test_filter_is_in_force_in_every_process_of_the_container(container):
 # --- sections and ABIs
 
 
-@pytest.mark.parametrize(("section", "native", "compat"), [
-    ("x86", "ENOENT", BLOCKED), ("i386", "ENOENT", BLOCKED), ("x86_64", BLOCKED, "ENOENT"), ("amd64", BLOCKED, "ENOENT"),
-    ("native", BLOCKED, "ENOENT"), ("all", BLOCKED, BLOCKED), ("x32", "ENOENT", "ENOENT"), ("arm", "ENOENT", "ENOENT"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("section", "native", "compat"),
+    [
+        ("x86", "ENOENT", BLOCKED),
+        ("i386", "ENOENT", BLOCKED),
+        ("x86_64", BLOCKED, "ENOENT"),
+        ("amd64", BLOCKED, "ENOENT"),
+        ("native", BLOCKED, "ENOENT"),
+        ("all", BLOCKED, BLOCKED),
+        ("x32", "ENOENT", "ENOENT"),
+        ("arm", "ENOENT", "ENOENT"),
+    ],
+)
 def test_section_is_for_its_own_abi_alone(container, section, native, compat):
     """LXC issue 571, pull requests 2786 and 3548: LXC 5.0.2 applies every section's rules to every ABI."""
     box = container(policy=f"2\ndenylist\n[{section}]\nmkdir errno {BLOCKED}\n")
@@ -98,7 +107,10 @@ def test_section_is_for_its_own_abi_alone(container, section, native, compat):
 
 
 def test_named_section_overrides_all_and_unsectioned_lines(container):
-    box = container(policy="2\ndenylist\nmkdir errno ECONNREFUSED\n[all]\nrmdir errno EISCONN\n[x86]\nmkdir errno ENOTCONN\nrmdir errno EALREADY\n")
+    box = container(
+        policy="2\ndenylist\nmkdir errno ECONNREFUSED\n[all]\nrmdir errno EISCONN\n"
+        "[x86]\nmkdir errno ENOTCONN\nrmdir errno EALREADY\n"
+    )
     calls = (*MKDIR, "+", "rmdir", "/nowhere/x")
     assert ask(box, "x86_64", *calls) == ["ECONNREFUSED", "EISCONN"]
     assert ask(box, "i386", *calls) == ["ENOTCONN", "EALREADY"]
@@ -108,12 +120,14 @@ def test_number_of_one_abi_is_not_a_number_of_another(container):
     """mkdir is 83 on x86_64, where i386 has symlink, and 39 there, where x86_64 has getpid (design 6)."""
     box = container(policy=f"2\ndenylist\n[x86]\nmkdir errno {BLOCKED}\n[x86_64]\nrmdir errno {BLOCKED}\n")
     native, compat = ask(box, "x86_64", "39", "+", "40"), ask(box, "i386", "84", "+", "39", "/nowhere/x")
-    assert int(native[0]) > 0 and native[1] != BLOCKED
-    assert compat[0] != BLOCKED and compat[1] == BLOCKED
+    assert int(native[0]) > 0
+    assert native[1] != BLOCKED
+    assert compat[0] != BLOCKED
+    assert compat[1] == BLOCKED
 
 
 def test_x32_call_is_no_way_around_a_rule(container):
-    """design 5: an unsectioned line of a denylist is for every ABI. This kernel may lack x32; the filter comes first."""
+    """design 5: an unsectioned line of a denylist is for every ABI. The filter comes before the kernel's ENOSYS."""
     box = container(policy=f"2\ndenylist\nmkdir errno {BLOCKED}\n")
     assert ask(box, "x86_64", str(0x40000000 + 83), "/nowhere/x", "0755") == [BLOCKED]
     box.configure(policy=f"2\ndenylist\n[x86_64]\nmkdir errno {BLOCKED}\n")
@@ -129,8 +143,25 @@ def test_example_allows_its_calls_and_kills_at_the_first_other(container):
     """The example of the LXC manual, with the one call that starts a program and the one that ends it."""
     box = container(policy=SEED.format("execve\nexit\n"), base=False)
     box.allow("made")
-    words = ("open", "/made", "0102", "0644", "+", "write", "3", "text", "4", "+", "close", "3", "+",
-             "mount", "none", "/nowhere", "tmpfs")  # fmt: skip
+    words = (
+        "open",
+        "/made",
+        "0102",
+        "0644",
+        "+",
+        "write",
+        "3",
+        "text",
+        "4",
+        "+",
+        "close",
+        "3",
+        "+",
+        "mount",
+        "none",
+        "/nowhere",
+        "tmpfs",
+    )
     assert ask(box, "x86_64", *words) == ["3", "4", "0", "ENOENT"]
     assert (box.root / "made").read_text() == "text"
     assert box.run("/bin/try-syscall", "getpid") == (128 + SIGSYS, "", "")
@@ -185,7 +216,10 @@ def test_version_1_is_a_list_of_native_numbers(container):
 def test_argument_filters_compare_64_bits_on_x86_64(container):
     box = container(policy=f"2\ndenylist\npersonality errno {BLOCKED} [0,0x1ffffffff,==]\n")
     # 0xffffffff asks for the persona and changes nothing; the kernel looks at the lower half only
-    assert ask(box, "x86_64", "personality", "0x1ffffffff", "+", "personality", "0xffffffff") == [BLOCKED, "0"]
+    assert ask(box, "x86_64", "personality", "0x1ffffffff", "+", "personality", "0xffffffff") == [
+        BLOCKED,
+        "0",
+    ]
 
 
 def test_argument_filter_that_needs_64_bits_never_holds_on_i386(container):
@@ -195,10 +229,19 @@ def test_argument_filter_that_needs_64_bits_never_holds_on_i386(container):
 
 
 @ABIS
-@pytest.mark.parametrize(("test", "held"), [
-    ("[1,8,==]", ["8"]), ("[1,8,!=]", ["7", "9"]), ("[1,8,>]", ["9"]), ("[1,8,>=]", ["8", "9"]),
-    ("[1,8,<]", ["7"]), ("[1,8,<=]", ["7", "8"]), ("[1,8,&=,0xe]", ["8", "9"]), ("[1,8,SCMP_CMP_EQ]", ["8"]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("test", "held"),
+    [
+        ("[1,8,==]", ["8"]),
+        ("[1,8,!=]", ["7", "9"]),
+        ("[1,8,>]", ["9"]),
+        ("[1,8,>=]", ["8", "9"]),
+        ("[1,8,<]", ["7"]),
+        ("[1,8,<=]", ["7", "8"]),
+        ("[1,8,&=,0xe]", ["8", "9"]),
+        ("[1,8,SCMP_CMP_EQ]", ["8"]),
+    ],
+)
 def test_operators_hold_where_they_say(container, abi, test, held):
     box = container(policy=f"2\ndenylist\nmkdir errno {BLOCKED} {test}\n")
     values = ("7", "8", "9")
@@ -250,12 +293,20 @@ def test_ipc_is_no_way_around_a_rule_for_shmget(container):
 def test_filtered_socket_rule_closes_socketcalls_socket_as_a_whole(container):
     """Behind socketcall the arguments cannot be seen: denied there, as none of them can be told apart."""
     box = container(policy=f"2\ndenylist\nsocket errno {BLOCKED} [0,99,==]\n")
-    assert ask(box, "i386", *"359 99 0 0 + 359 98 0 0 + socketcall 1 0".split()) == [BLOCKED, "EAFNOSUPPORT", BLOCKED]
+    assert ask(box, "i386", *"359 99 0 0 + 359 98 0 0 + socketcall 1 0".split()) == [
+        BLOCKED,
+        "EAFNOSUPPORT",
+        BLOCKED,
+    ]
 
 
 def test_allowlist_with_a_filtered_socket_does_not_open_socketcall(container):
     box = container(policy="2\nallowlist errno 31\n[all]\nexecve\nwrite\nexit\nsocket [0,99,==]\n")
-    assert ask(box, "i386", *"359 99 0 0 + 359 98 0 0 + socketcall 1 0".split()) == ["EAFNOSUPPORT", "EMLINK", "EMLINK"]
+    assert ask(box, "i386", *"359 99 0 0 + 359 98 0 0 + socketcall 1 0".split()) == [
+        "EAFNOSUPPORT",
+        "EMLINK",
+        "EMLINK",
+    ]
 
 
 def test_rule_that_names_a_call_of_i386_alone_counts_there(container):
@@ -267,12 +318,31 @@ def test_rule_that_names_a_call_of_i386_alone_counts_there(container):
 
 
 @pytest.mark.parametrize("verb", ["execute", "start"])
-@pytest.mark.parametrize(("policy", "line", "why"), [
-    ("2\ndenylist\nmkmod errno 1\n", 3, "mkmod: no architecture has this system call (did you mean 'mknod'?)"),
-    ("2\ndenylist\nexecve errno 1\n", 3, "the policy does not allow execve on x86_64, so no program could start"),
-    ("2\nallowlist\nread\nwrite\n", 2, "the policy does not allow execve on x86_64, so no program could start"),
-    ("2\nallowlist\n[x86]\nexecve\n", 2, "the policy does not allow execve on x86_64, so no program could start"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("policy", "line", "why"),
+    [
+        (
+            "2\ndenylist\nmkmod errno 1\n",
+            3,
+            "mkmod: no architecture has this system call (did you mean 'mknod'?)",
+        ),
+        (
+            "2\ndenylist\nexecve errno 1\n",
+            3,
+            "the policy does not allow execve on x86_64, so no program could start",
+        ),
+        (
+            "2\nallowlist\nread\nwrite\n",
+            2,
+            "the policy does not allow execve on x86_64, so no program could start",
+        ),
+        (
+            "2\nallowlist\n[x86]\nexecve\n",
+            2,
+            "the policy does not allow execve on x86_64, so no program could start",
+        ),
+    ],
+)
 def test_policy_under_which_nothing_can_start_is_refused_with_its_line(container, verb, policy, line, why):
     """Refused before anything exists: LXC's container hangs or dies by SIGPIPE (lxc-keys.md 8)."""
     box = container(policy=policy)

@@ -35,7 +35,7 @@ class Screen:
             stdout=theirs,
             stderr=theirs,
             start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509  there is one thread
         )
         self._theirs = theirs
 
@@ -85,7 +85,13 @@ def screen():
 @BOTH
 def test_payload_on_a_terminal_has_a_controlling_terminal_of_its_own(container, screen, verb):
     """Never the caller's: TIOCSTI on that types into the caller's shell (CVE-2017-5226)."""
-    shown = screen(container("lxc.pty.max = 4"), "sh", "-c", "echo typed </dev/tty >/dev/tty; tty; cat /proc/$$/stat", verb=verb)
+    shown = screen(
+        container("lxc.pty.max = 4"),
+        "sh",
+        "-c",
+        "echo typed </dev/tty >/dev/tty; tty; cat /proc/$$/stat",
+        verb=verb,
+    )
     text = shown.end()
     assert "typed\r\n" in text
     stat = text.splitlines()[-1].split()
@@ -112,7 +118,13 @@ def test_payload_is_told_when_the_callers_terminal_changes_its_size(container, s
 @BOTH
 def test_control_c_interrupts_the_payload(container, screen, verb):
     """And not minilxc: the caller's terminal is raw meanwhile."""
-    shown = screen(container(), "sh", "-c", "trap 'echo interrupted; exit 5' INT; echo ready; while :; do read line; done", verb=verb)
+    shown = screen(
+        container(),
+        "sh",
+        "-c",
+        "trap 'echo interrupted; exit 5' INT; echo ready; while :; do read line; done",
+        verb=verb,
+    )
     shown.read_until("ready")
     shown.type("\x03")
     assert "interrupted\r\n" in shown.end()
@@ -121,7 +133,7 @@ def test_control_c_interrupts_the_payload(container, screen, verb):
 
 @BOTH
 def test_what_is_typed_arrives(container, screen, verb):
-    shown = screen(container(), "sh", "-c", "echo ready; read line; echo \"got $line\"", verb=verb)
+    shown = screen(container(), "sh", "-c", 'echo ready; read line; echo "got $line"', verb=verb)
     shown.read_until("ready")
     shown.type("hello\r")
     assert shown.end().endswith("got hello\r\n")
@@ -146,13 +158,17 @@ def test_modes_of_the_callers_terminal_are_restored_when_the_payload_is_killed(c
 
 
 def test_output_to_a_terminal_is_whole(container, screen):
-    shown = screen(container(), "sh", "-c", "i=0; while [ $i -lt 2000 ]; do echo $i; i=$((i+1)); done", verb="execute")
+    shown = screen(
+        container(), "sh", "-c", "i=0; while [ $i -lt 2000 ]; do echo $i; i=$((i+1)); done", verb="execute"
+    )
     assert shown.end().split() == [str(number) for number in range(2000)]
 
 
 def test_console_none_hands_the_callers_terminal_through(container, screen):
     """lxc-keys.md 4.7: lxc.console.path = none hands the caller's stdio through."""
-    shown = screen(container("lxc.console.path = none"), "stat", "-Lc", "%t %T", "/proc/self/fd/0", verb="execute")
+    shown = screen(
+        container("lxc.console.path = none"), "stat", "-Lc", "%t %T", "/proc/self/fd/0", verb="execute"
+    )
     number = int(os.ttyname(shown._theirs).rsplit("/", 1)[1])
     assert shown.end() == f"88 {number:x}\r\n"
 
@@ -162,7 +178,15 @@ def test_error_output_that_is_no_terminal_stays_the_callers(container):
     ours, theirs = pty.openpty()
     box = container()
     try:
-        result = box.run("sh", "-c", "echo out; echo err >&2", stdin=theirs, stdout=theirs, stderr=subprocess.PIPE, capture_output=False)
+        result = box.run(
+            "sh",
+            "-c",
+            "echo out; echo err >&2",
+            stdin=theirs,
+            stdout=theirs,
+            stderr=subprocess.PIPE,
+            capture_output=False,
+        )
         assert result == (0, None, "err\n")
         assert os.read(ours, 100) == b"out\r\n"
     finally:
@@ -185,8 +209,12 @@ def test_console_that_was_opened_and_closed_can_be_opened_again(container):
     log = box.folder / "console.log"
     box.may_make.add(str(log))
     box.configure(f"lxc.console.logfile = {log}")
-    process = box.popen("sh", "-c", "echo first >/dev/console; echo ready; read line; echo second >/dev/console",
-                        stdin=subprocess.PIPE)  # fmt: skip
+    process = box.popen(
+        "sh",
+        "-c",
+        "echo first >/dev/console; echo ready; read line; echo second >/dev/console",
+        stdin=subprocess.PIPE,
+    )
     assert process.stdout.readline() == "ready\n"
     machine.wait_for(lambda: log.read_bytes() == b"first\r\n", "the first line in the log")
     process.communicate("go\n")
@@ -196,9 +224,14 @@ def test_console_that_was_opened_and_closed_can_be_opened_again(container):
 def test_terminals_and_a_devpts_of_its_own(container):
     """lxc.tty.max, lxc.pty.max: max= is their sum (lxc-keys.md 3)."""
     box = container("lxc.tty.max = 2", "lxc.pty.max = 3")
-    shown = box.read("sh", "-c", "ls /dev/pts; grep ' /dev/pts ' /proc/self/mountinfo; stat -c %t /dev/tty1 /dev/tty2 /dev/console")
+    shown = box.read(
+        "sh",
+        "-c",
+        "ls /dev/pts; grep ' /dev/pts ' /proc/self/mountinfo; stat -c %t /dev/tty1 /dev/tty2 /dev/console",
+    )
     assert shown.split()[:4] == ["0", "1", "2", "ptmx"]
-    assert "max=5" in shown and "gid=5" in shown and "ptmxmode=666" in shown and "noexec" in shown
+    for word in ("max=5", "gid=5", "ptmxmode=666", "noexec"):
+        assert word in shown
     assert shown.split()[-3:] == ["88", "88", "88"]
 
 

@@ -31,16 +31,26 @@ def calls_by_process(box, *words, verb, options=()):
 
 
 @BOTH
-@pytest.mark.parametrize("lines", [
-    (), ("lxc.init.uid = 1000", "lxc.init.gid = 1000"), ("lxc.no_new_privs = 1",), ("lxc.cap.keep = none",),
-    ("lxc.idmap = u 0 200000 65536", "lxc.idmap = g 0 200000 65536"),
-    ("lxc.namespace.keep = pid",), ("lxc.pty.max = 4", "lxc.tty.max = 2", "lxc.prlimit.nofile = 64"),
-], ids=["root", "user", "nnp", "no capability", "mapped", "host pids", "terminals and limits"])  # fmt: skip
+@pytest.mark.parametrize(
+    "lines",
+    [
+        (),
+        ("lxc.init.uid = 1000", "lxc.init.gid = 1000"),
+        ("lxc.no_new_privs = 1",),
+        ("lxc.cap.keep = none",),
+        ("lxc.idmap = u 0 200000 65536", "lxc.idmap = g 0 200000 65536"),
+        ("lxc.namespace.keep = pid",),
+        ("lxc.pty.max = 4", "lxc.tty.max = 2", "lxc.prlimit.nofile = 64"),
+    ],
+    ids=["root", "user", "nnp", "no capability", "mapped", "host pids", "terminals and limits"],
+)
 def test_nothing_lies_between_the_load_of_the_filter_and_execve(container, verb, lines):
     """Design 4. LXC 5.0.2 makes 21 calls of 12 kinds there; a policy must allow them, or the start hangs."""
     box = container(*lines, policy=POLICY)
     processes = calls_by_process(box, "/bin/true", verb=verb)
-    payload = [calls for calls in processes.values() if any(call.startswith('execve("/bin/true"') for call in calls)]
+    payload = [
+        calls for calls in processes.values() if any(call.startswith('execve("/bin/true"') for call in calls)
+    ]
     assert len(payload) == 1
     (calls,) = payload
     loads = [number for number, call in enumerate(calls) if "SECCOMP_SET_MODE_FILTER" in call]
@@ -56,33 +66,59 @@ def test_nothing_is_executed_without_the_filter(container, verb):
     box = container(policy=POLICY)
     box.read("/bin/true")
     processes = calls_by_process(box, "/bin/true", verb=verb)
-    executed = [re.match(r'execve\("([^"]+)"', call)[1] for calls in processes.values() for call in calls
-                if call.startswith("execve(") and call.endswith("= 0")]  # fmt: skip
+    executed = [
+        re.match(r'execve\("([^"]+)"', call)[1]
+        for calls in processes.values()
+        for call in calls
+        if call.startswith("execve(") and call.endswith("= 0")
+    ]
     assert executed[-1] == "/bin/true"
-    assert all("python" in path or path.endswith("minilxc") for path in executed[:-1] if "covered" not in path)
+    assert all(
+        "python" in path or path.endswith("minilxc") for path in executed[:-1] if "covered" not in path
+    )
 
 
 @BOTH
 def test_child_opens_no_module_and_no_library(container, verb):
     """What it needs was loaded before it existed: nothing is ever read from the container's files (design 4)."""
-    box = container("lxc.pty.max = 4", "lxc.prlimit.nofile = 64", "lxc.uts.name = a", "lxc.arch = x86_64",
-                    "lxc.net.0.type = empty", "lxc.net.0.flags = up", policy=POLICY)  # fmt: skip
+    box = container(
+        "lxc.pty.max = 4",
+        "lxc.prlimit.nofile = 64",
+        "lxc.uts.name = a",
+        "lxc.arch = x86_64",
+        "lxc.net.0.type = empty",
+        "lxc.net.0.flags = up",
+        policy=POLICY,
+    )
     processes = calls_by_process(box, "/bin/true", verb=verb)
     parent = next(iter(processes))
-    opened = [call for pid, calls in processes.items() if pid != parent for call in calls
-              if re.match(r'open(at2?)?\(.*"[^"]*\.(py|pyc|so|so\.\d+)"', call)]  # fmt: skip
+    opened = [
+        call
+        for pid, calls in processes.items()
+        if pid != parent
+        for call in calls
+        if re.match(r'open(at2?)?\(.*"[^"]*\.(py|pyc|so|so\.\d+)"', call)
+    ]
     assert opened == []
 
 
 # The modules that a start with a policy imports when everything is warm: beside those that the interpreter
 # itself loads before the first line. Each costs every start its time: think before adding one.
-STANDARD = set("__future__ _blake2 _ctypes _prctl _signal _socket _stat _struct errno fcntl gc posix select stat".split())
+STANDARD = set(
+    "__future__ _blake2 _ctypes _prctl _signal _socket _stat _struct errno fcntl gc posix select stat".split()
+)
 OWN = {
     *"minilxc minilxc.bundle minilxc.errors minilxc.log".split(),
     *(f"minilxc.cli{name}" for name in ("", ".options", ".start")),
     *(f"minilxc.config{name}" for name in ("", ".keys", ".parse", ".values")),
-    *(f"minilxc.linux{name}" for name in ("", *".files .mount .names .native .process .syscalls .terminal".split())),
-    *(f"minilxc.launch{name}" for name in ("", *".channel .child .credentials .devices .init .lock .mounts".split())),
+    *(
+        f"minilxc.linux{name}"
+        for name in ("", *".files .mount .names .native .process .syscalls .terminal".split())
+    ),
+    *(
+        f"minilxc.launch{name}"
+        for name in ("", *".channel .child .credentials .devices .init .lock .mounts".split())
+    ),
     *(f"minilxc.launch.{name}" for name in "namespaces parent plan program rootfs terminal".split()),
     *(f"minilxc.monitor{name}" for name in ("", ".foreground")),
     *(f"minilxc.seccomp{name}" for name in ("", ".cache", ".loader", ".prepare", ".source")),
@@ -95,8 +131,11 @@ def imported(box, *words, verb, options=()):
     command = [str(CHECKOUT / ".venv/bin/python3"), "-IS", "-Xutf8", "-Ximporttime", str(ENTRY)]
     ran = subprocess.run(
         [*command, *box.arguments(*words, verb=verb, options=options)],
-        cwd=box.folder, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-    )  # fmt: skip
+        cwd=box.folder,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
     assert ran.returncode == 0, ran
     lines = [line for line in ran.stderr.splitlines() if line.startswith("import time:")]
     before = subprocess.run([*command[:4], "-c", ""], capture_output=True, text=True).stderr
@@ -117,8 +156,17 @@ def test_warm_start_opens_neither_libseccomp_nor_the_policys_tools(container, ve
     box = container(policy=POLICY)
     box.read("/bin/true")
     processes = calls_by_process(box, "/bin/true", verb=verb)
-    opened = [call for calls in processes.values() for call in calls if call.startswith("open") and call.split("= ")[-1][0] != "-"]
-    assert not [call for call in opened if re.search(r"libseccomp|pyseccomp|seccomp/(policy|rules|compiler|calls)\.", call)]
+    opened = [
+        call
+        for calls in processes.values()
+        for call in calls
+        if call.startswith("open") and call.split("= ")[-1][0] != "-"
+    ]
+    assert not [
+        call
+        for call in opened
+        if re.search(r"libseccomp|pyseccomp|seccomp/(policy|rules|compiler|calls)\.", call)
+    ]
 
 
 def test_cold_start_and_warm_start_answer_alike(container):

@@ -1,0 +1,64 @@
+"""The mounts of every container: /dev, and what lxc.mount.auto asks for."""
+
+from __future__ import annotations
+
+from minilxc.errors import ConfigError
+from minilxc.launch import devices
+from minilxc.launch.credentials import CAP_NET_ADMIN
+from minilxc.launch.mounts import Mount
+from minilxc.linux import mount as kernel
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from minilxc.config.parse import Config
+    from minilxc.launch.credentials import Credentials
+    from minilxc.launch.namespaces import Namespaces
+
+
+def from_config(
+    config: Config, namespaces: Namespaces, credentials: Credentials, autodev: bool
+) -> tuple[Mount, ...]:
+    """The mounts of lxc.autodev and lxc.mount.auto."""
+    found: list[Mount] = []
+    if autodev:
+        found.append(devices.tmpfs(config.get("lxc.autodev.tmpfs.size")))
+    for word, mode, force in config.get("lxc.mount.auto"):
+        if word == "proc":
+            found += _proc(mode, CAP_NET_ADMIN not in credentials.dropped)
+        elif word == "sys":
+            found += _sys(mode)
+        elif force or "cgroup" not in namespaces.new:
+            raise ConfigError(
+                f"lxc.mount.auto: '{word}' is not supported yet", config.where("lxc.mount.auto")
+            )
+        # Else as in LXC: with a cgroup namespace of its own the container mounts cgroups itself.
+    return tuple(found)
+
+
+_PROC_FLAGS = kernel.MOUNT_ATTR_NOSUID | kernel.MOUNT_ATTR_NODEV | kernel.MOUNT_ATTR_NOEXEC
+
+
+def _again(path: str, *, read_only: bool) -> Mount:
+    """A place of the container mounted on itself, to give it flags of its own."""
+    attr_set, attr_clr = (kernel.MOUNT_ATTR_RDONLY, 0) if read_only else (0, kernel.MOUNT_ATTR_RDONLY)
+    return Mount(
+        path, path, None, attr_set=attr_set, attr_clr=attr_clr, relative=True, skip_missing=True, follow=False
+    )
+
+
+def _proc(mode: str, keeps_net_admin: bool) -> list[Mount]:
+    whole = Mount(
+        "proc", "proc", "proc", options=("source=proc",), attr_set=_PROC_FLAGS, create="dir", follow=False
+    )
+    if mode == "rw":
+        return [whole]
+    network = [_again("proc/sys/net", read_only=False)] if keeps_net_admin else []
+    return [whole, _again("proc/sys", read_only=True), *network, _again("proc/sysrq-trigger", read_only=True)]
+
+
+def _sys(mode: str) -> list[Mount]:
+    attr_set = 0 if mode == "rw" else kernel.MOUNT_ATTR_RDONLY
+    whole = Mount(
+        "sysfs", "sys", "sysfs", options=("source=sysfs",), attr_set=attr_set, create="dir", follow=False
+    )
+    return [whole, _again("sys/devices/virtual/net", read_only=False)] if mode == "mixed" else [whole]
