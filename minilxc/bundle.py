@@ -12,6 +12,7 @@ The index is a marshalled tuple of (name, file, size, time in ns, is a package, 
 the order of the code objects; an extension module has none.
 """
 
+import gc
 import marshal
 import posix
 import sys
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from importlib.machinery import ModuleSpec
     from types import ModuleType
+    from typing import NoReturn
 
     Index = tuple[tuple[str, str, int, int, bool, int], ...]
 
@@ -43,6 +45,21 @@ _PATH = f"{_FOLDER}/start.{sys.implementation.cache_tag}.bundle"
 _machinery = sys.modules["_frozen_importlib_external"]
 _MAGIC: bytes = _machinery.MAGIC_NUMBER + b"bndl"
 _new_spec: "Callable[..., ModuleSpec]" = sys.modules["_frozen_importlib"].ModuleSpec
+
+
+def run(places: "list[str]") -> "NoReturn":
+    """Be the program minilxc: what an entry script calls.
+
+    `places` are the folders that it has put in front of sys.path to find this module. They go to the
+    end: nothing that lies there shall hide a module of Python's own.
+    """
+    del sys.path[: len(places)]
+    sys.path.extend(places)
+    gc.disable()  # a start makes little garbage, and looking for it takes a millisecond
+    loaded = load()
+    from minilxc.cli import main
+
+    main(finish=None if loaded else rebuild)
 
 
 def load() -> bool:
