@@ -89,6 +89,8 @@ def steps(plan: Plan) -> tuple[Step, ...]:
     if plan.autodev:
         # After the entries, so that one of them may bring a device of its own.
         yielded += [Step("devices", lambda inside: devices.populate(plan.mapped, inside.root))]
+    if plan.rootfs.path is not None:
+        yielded += [Step("device links", lambda inside: devices.link(inside.root))]
     if plan.terminal is not None:
         yielded += [Step("terminal", lambda inside: _terminal(plan, inside))]
     if plan.sysctls:

@@ -18,6 +18,7 @@ _LINKS = (
 )
 _BOOT_ID = ".lxc-boot-id"
 _S_IFCHR, _S_IFREG = 0o020000, 0o100000  # inode(7)
+_EROFS = 30  # errno(3)
 
 
 def tmpfs(size: int) -> Mount:
@@ -33,7 +34,7 @@ def tmpfs(size: int) -> Mount:
 
 
 def populate(mapped: bool, root: int) -> None:
-    """Fill the fresh /dev below `root`: nodes, links and the folder pts.
+    """Fill the fresh /dev below `root`: nodes and the folder pts.
 
     Nodes are made; where that is not allowed (`mapped`: in a user namespace it never is) the host's
     are bound, after a look that they are what their name says.
@@ -42,9 +43,23 @@ def populate(mapped: bool, root: int) -> None:
     try:
         for name, major, minor in _NODES:
             _node(dev, name, posix.makedev(major, minor), mapped)
+        _unless_there(posix.mkdir, "pts", 0o755, dir_fd=dev)
+    finally:
+        posix.close(dev)
+
+
+def link(root: int) -> None:
+    """Make the links that shells expect in /dev, also in an image's own, unless that is missing or read-only."""
+    try:
+        dev = open_in_root(root, "dev", posix.O_PATH | posix.O_DIRECTORY, follow=False)
+    except FileNotFoundError:
+        return
+    try:
         for name, target in _LINKS:
             _unless_there(posix.symlink, target, name, dir_fd=dev)
-        _unless_there(posix.mkdir, "pts", 0o755, dir_fd=dev)
+    except OSError as error:
+        if error.errno != _EROFS:
+            raise
     finally:
         posix.close(dev)
 

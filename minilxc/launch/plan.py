@@ -203,7 +203,7 @@ def make(
         system_mounts=system_mounts.from_config(config, spaces, person, autodev),
         mounts=mounts.from_config(config, root, debug),
         autodev=autodev,
-        terminal=terminal.from_config(config, autodev, maps),
+        terminal=terminal.from_config(config, with_init, maps),
         console_path=config.get("lxc.console.path"),
         console_log=config.get("lxc.console.logfile"),
         sysctls=kernel_files.from_config(config, "lxc.sysctl", "/proc/sys"),

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from minilxc.launch.channel import Page
     from minilxc.seccomp.loader import Load
 
-_ENOENT, _EACCES = 2, 13  # errno(3); the module `errno` takes 0.1 ms to make its 130 names
+_ENOENT, _ENOEXEC, _EACCES = 2, 8, 13  # errno(3); the module `errno` takes 0.1 ms to make its 130 names
 # What execvp(3) searches when PATH is unset.
 _DEFAULT_PATH = "/bin:/usr/bin"
 
@@ -111,7 +111,12 @@ def execute(path: str, program: Program, filter: Load | None, page: Page) -> Non
     argv = string_array([encode(word) for word in program.arguments])
     envp = string_array([encode(word) for word in program.environment])
     arguments = (name, c_void_p(addressof(argv)), c_void_p(addressof(envp)))
+    # What execvp(3) does with a file that the kernel does not know how to run: it is a script of the shell.
+    shell = string_array([b"/bin/sh", encode(path), *argv[1:-1]])
+    as_script = (c_char_p(b"/bin/sh"), c_void_p(addressof(shell)), arguments[2])
     if filter is not None and filter() != 0:
         raise os_error("seccomp filter")
     _execve(*arguments)
+    if get_errno() == _ENOEXEC:
+        _execve(*as_script)
     page.execve_errno = get_errno()

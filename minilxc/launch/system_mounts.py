@@ -35,7 +35,7 @@ def from_config(
     return tuple(found)
 
 
-_PROC_FLAGS = kernel.MOUNT_ATTR_NOSUID | kernel.MOUNT_ATTR_NODEV | kernel.MOUNT_ATTR_NOEXEC
+_QUIET = kernel.MOUNT_ATTR_NOSUID | kernel.MOUNT_ATTR_NODEV | kernel.MOUNT_ATTR_NOEXEC
 
 
 def _again(path: str, *, read_only: bool) -> Mount:
@@ -48,7 +48,7 @@ def _again(path: str, *, read_only: bool) -> Mount:
 
 def _proc(mode: str, keeps_net_admin: bool) -> list[Mount]:
     whole = Mount(
-        "proc", "proc", "proc", options=("source=proc",), attr_set=_PROC_FLAGS, create="dir", follow=False
+        "proc", "proc", "proc", options=("source=proc",), attr_set=_QUIET, create="dir", follow=False
     )
     if mode == "rw":
         return [whole]
@@ -57,7 +57,7 @@ def _proc(mode: str, keeps_net_admin: bool) -> list[Mount]:
 
 
 def _sys(mode: str) -> list[Mount]:
-    attr_set = 0 if mode == "rw" else kernel.MOUNT_ATTR_RDONLY
+    attr_set = {"rw": 0, "ro": kernel.MOUNT_ATTR_RDONLY, "mixed": kernel.MOUNT_ATTR_RDONLY | _QUIET}[mode]
     whole = Mount(
         "sysfs", "sys", "sysfs", options=("source=sysfs",), attr_set=attr_set, create="dir", follow=False
     )

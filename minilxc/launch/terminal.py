@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from minilxc.launch.idmap import IdMaps
 
 _OUT_OF_SIGHT = "/dev/pts"  # of the host's tree
+_EROFS = 30  # errno(3)
 _ATTRIBUTES = kernel.MOUNT_ATTR_NOSUID | kernel.MOUNT_ATTR_NOEXEC
 
 
@@ -27,7 +28,7 @@ class Terminal:
     descriptors (0 to 2) that become the console. `group`: devpts' gid=5, when that is mapped.
     """
 
-    __slots__ = ("autodev", "console", "directory", "group", "instance", "maximum", "owner", "stdio", "ttys")
+    __slots__ = ("console", "directory", "group", "instance", "maximum", "owner", "stdio", "ttys")
 
     def __init__(
         self,
@@ -38,7 +39,6 @@ class Terminal:
         directory: str,
         instance: bool,
         maximum: int,
-        autodev: bool,
         group: bool,
         owner: int,
     ) -> None:
@@ -48,7 +48,6 @@ class Terminal:
         self.directory = directory
         self.instance = instance
         self.maximum = maximum
-        self.autodev = autodev
         self.group = group
         self.owner = owner
 
@@ -60,10 +59,11 @@ class Terminal:
         return ", ".join(parts)
 
 
-def from_config(config: Config, autodev: bool, idmap: IdMaps | None) -> Terminal | None:
-    """The pseudo terminals, if any."""
+def from_config(config: Config, with_init: bool, idmap: IdMaps | None) -> Terminal | None:
+    """The pseudo terminals, if any. Under `execute` (`with_init`) nobody uses ttys, and none are made, as in LXC."""
     console = config.get("lxc.console.path") != "none"
-    ttys, ptys = config.get("lxc.tty.max"), config.get("lxc.pty.max")
+    wanted, ptys = config.get("lxc.tty.max"), config.get("lxc.pty.max")
+    ttys = 0 if with_init else wanted
     if config.get("lxc.rootfs.path") is None or not (console or ttys or ptys):
         return None
     stdio = tuple(descriptor for descriptor in range(3) if posix.isatty(descriptor)) if console else ()
@@ -77,9 +77,8 @@ def from_config(config: Config, autodev: bool, idmap: IdMaps | None) -> Terminal
         stdio=stdio,
         ttys=ttys,
         directory=f"{directory.strip('/')}/" if directory else "",
-        instance=bool(ttys or ptys),
-        maximum=ttys + ptys,
-        autodev=autodev,
+        instance=ptys > 0,
+        maximum=wanted + ptys,
         group=group,
         owner=config.get("lxc.init.uid"),
     )
@@ -99,7 +98,7 @@ def make(terminal: Terminal, root: int, channel: Channel) -> int | None:
     options += [f"max={terminal.maximum}"] if terminal.instance else []
     devpts = kernel.mount_filesystem("devpts", tuple(options), _ATTRIBUTES)
     if terminal.instance:
-        place = open_target(dev, "pts", "dir" if terminal.autodev else "", follow=False)
+        place = open_target(dev, "pts", "dir", follow=False)
     else:
         # A mount that is in no tree cannot be bound elsewhere; this tree goes away with pivot_root.
         place = posix.open(_OUT_OF_SIGHT, posix.O_PATH | posix.O_CLOEXEC)
@@ -114,14 +113,16 @@ def make(terminal: Terminal, root: int, channel: Channel) -> int | None:
         number = str(pty_number(master))
         if terminal.owner:
             posix.chown(number, terminal.owner, -1, dir_fd=devpts)
-        _bind(devpts, number, dev, name, create=terminal.autodev)
+        _bind(devpts, number, dev, name)
         ends.append(master)
         if name == "console":
+            if terminal.directory:
+                _bind(devpts, number, dev, f"{terminal.directory}console")
             slave = posix.open(number, posix.O_RDWR | posix.O_NOCTTY | posix.O_CLOEXEC, dir_fd=devpts)
             # The parent keeps it open, or the master would report an end whenever nobody writes.
             ends.append(slave)
     if terminal.instance:
-        _bind(devpts, "ptmx", dev, "ptmx", create=terminal.autodev)
+        _bind(devpts, "ptmx", dev, "ptmx")
     if ends:
         channel.send(TERMINALS, "console" if terminal.console else "", ends)
     if not terminal.stdio:
@@ -132,12 +133,14 @@ def make(terminal: Terminal, root: int, channel: Channel) -> int | None:
     return slave
 
 
-def _bind(devpts: int, source: str, dev: int, target: str, *, create: bool) -> None:
-    """Bind a terminal over `target` below /dev; where /dev is the image's own, only over what is there."""
+def _bind(devpts: int, source: str, dev: int, target: str) -> None:
+    """Bind a terminal over `target` below /dev. An image's own /dev that is read-only gets what it has places for."""
     try:
-        place = open_target(dev, target, "file" if create else "", follow=False)
-    except FileNotFoundError:
-        return
+        place = open_target(dev, target, "file", follow=False)
+    except OSError as error:
+        if error.errno == _EROFS:
+            return
+        raise
     copy = kernel.open_tree_clone(devpts, source, recursive=False)
     kernel.move_mount(copy, place, f"dev/{target}")
     posix.close(copy)
