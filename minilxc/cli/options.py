@@ -14,16 +14,22 @@ if TYPE_CHECKING:
 
 
 class Option:
-    """One option: its letter ("" for none), its long name, the name of its value ("" for a switch), help."""
+    """One option: its letter ("" for none), its long name, the name of its value ("" for a switch), help.
 
-    __slots__ = ("help", "letter", "long", "many", "value")
+    `key`: the config key that the option sets, as `-s` would.
+    """
 
-    def __init__(self, letter: str, long: str, value: str, help: str, *, many: bool = False) -> None:
+    __slots__ = ("help", "key", "letter", "long", "many", "value")
+
+    def __init__(
+        self, letter: str, long: str, value: str, help: str, *, many: bool = False, key: str = ""
+    ) -> None:
         self.letter = letter
         self.long = long
         self.value = value
         self.help = help
         self.many = many
+        self.key = key
 
 
 NAME = Option("n", "name", "NAME", "name of the container")
@@ -38,6 +44,23 @@ USAGE = Option("", "usage", "", "show a short usage")
 VERSION = Option("", "version", "", "show the version")
 FOREGROUND = Option("F", "foreground", "", "stay with the container until it ends")
 DAEMON = Option("d", "daemon", "", "run in the background")
+UID = Option("u", "uid", "UID", "user id of the command", key="lxc.init.uid")
+GID = Option("g", "gid", "GID", "group id of the command", key="lxc.init.gid")
+CONSOLE = Option("c", "console", "FILE", "what the console is connected to", key="lxc.console.path")
+CONSOLE_LOG = Option(
+    "L", "console-log", "FILE", "append what is written to the console to FILE", key="lxc.console.logfile"
+)
+SHARES = tuple(
+    Option(
+        "",
+        f"share-{kind}",
+        "NAME",
+        f"join the {kind} namespace of a container or a pid",
+        key=f"lxc.namespace.share.{kind}",
+    )
+    for kind in ("net", "ipc", "uts", "pid")
+)
+CLOSE_ALL = Option("C", "close-all-fds", "", "accepted; inherited descriptors are closed always")
 DRY_RUN = Option("", "dry-run", "", "print what would be done, and do nothing")
 
 COMMON = (LOGFILE, PRIORITY, QUIET, HELP, USAGE, VERSION)
@@ -89,6 +112,10 @@ class Given:
         """The (last) value of an option, None when it was not given."""
         values = self._values.get(option.long)
         return values[-1] if values else None
+
+    def defines(self, options: Sequence[Option]) -> list[str]:
+        """KEY=VALUE of each of the `options` that was given and stands for a config key."""
+        return [f"{option.key}={self.get(option)}" for option in options if option.key and option in self]
 
     def all(self, option: Option) -> list[str]:
         """All values of an option that may be repeated."""

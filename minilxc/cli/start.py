@@ -15,11 +15,23 @@ if TYPE_CHECKING:
     from minilxc.launch.plan import Plan
     from minilxc.seccomp.prepare import Prepared
 
-_SHARED = (options.NAME, options.FILE, options.PATH, options.DEFINE, options.DRY_RUN)
+_CONFIG = (options.NAME, options.FILE, options.PATH, options.DEFINE)
+_SHARED = (options.UID, options.GID, *options.SHARES, options.DRY_RUN)
 START = options.Command(
-    "start", "start a container", (*_SHARED, options.FOREGROUND, options.DAEMON), runs=True
+    "start",
+    "start a container",
+    (
+        *_CONFIG,
+        options.FOREGROUND,
+        options.DAEMON,
+        options.CONSOLE,
+        options.CONSOLE_LOG,
+        options.CLOSE_ALL,
+        *_SHARED,
+    ),
+    runs=True,
 )
-EXECUTE = options.Command("execute", "run a command in a container", _SHARED, runs=True)
+EXECUTE = options.Command("execute", "run a command in a container", (*_CONFIG, *_SHARED), runs=True)
 
 
 def start(words: Sequence[str]) -> int:
@@ -57,7 +69,7 @@ def _start(command: options.Command, given: options.Given) -> int:
     if command is START and options.FOREGROUND not in given and options.DRY_RUN not in given:
         raise UsageError("a start in the background is not supported yet", hint="use -F")
     lxcpath = given.get(options.PATH) or lock.DEFAULT_PATH
-    config = read_config(given, lxcpath, name)
+    config = read_config(given, command, lxcpath, name)
     log = _open_log(given, config)
     for level, where, text in config.notes:
         log.write(level, "config", f"{where}: {text}")
@@ -71,11 +83,12 @@ def _start(command: options.Command, given: options.Given) -> int:
     return foreground.run(plan, log)
 
 
-def read_config(given: options.Given, lxcpath: str, name: str) -> Config:
-    """The container's config, with -s on top. Raises ConfigError."""
+def read_config(given: options.Given, command: options.Command, lxcpath: str, name: str) -> Config:
+    """The container's config, with -s and what other options set on top. Raises ConfigError."""
     from minilxc.config.parse import Config
 
-    return Config.read(config_path(given, lxcpath, name), given.all(options.DEFINE))
+    defines = given.all(options.DEFINE) + given.defines(command.options)
+    return Config.read(config_path(given, lxcpath, name), defines)
 
 
 def config_path(given: options.Given, lxcpath: str, name: str) -> str:

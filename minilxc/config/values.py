@@ -545,16 +545,16 @@ def _options(text: str) -> tuple[str, ...]:
 
 
 def mount_entry(text: str) -> MountEntry:
-    """SOURCE TARGET TYPE OPTIONS [FREQ PASS], as in fstab(5); a blank in a path is written \\040."""
+    """SOURCE TARGET TYPE [OPTIONS [FREQ PASS]], as in fstab(5); a blank in a path is written \\040."""
     fields = _fields(text)
-    if len(fields) < 4:
+    if len(fields) < 3:
         raise Invalid(f"expected SOURCE TARGET TYPE OPTIONS, not {quoted(text)}")
     if len(fields) > 6 or not all(field.isascii() and field.isdecimal() for field in fields[4:]):
         raise Invalid(
             f"expected at most two numbers after SOURCE TARGET TYPE OPTIONS, not {quoted(text)}",
             "a blank in a path is written \\040",
         )
-    source, target, fstype, options = map(_unescaped, fields[:4])
+    source, target, fstype, options = map(_unescaped, (*fields[:4], "")[:4])
     # The source may be a server's name with two slashes, or no path at all: it stays as it is.
     return MountEntry(_limited(source, _PATH_MAX), path(target), fstype, _options(options))
 

@@ -12,7 +12,7 @@ import posix
 import sys
 
 from minilxc.linux.native import c_int
-from minilxc.linux.process import shared_page
+from minilxc.linux.process import shared_page, unmap_page
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -111,10 +111,11 @@ def pair() -> tuple[Channel, Channel]:
 class Page:
     """A page of memory that parent and child share: which step runs, and what became of execve."""
 
-    __slots__ = ("_cells",)
+    __slots__ = ("_address", "_cells")
 
     def __init__(self) -> None:
-        self._cells = (c_int * 2).from_address(shared_page())
+        self._address = shared_page()
+        self._cells = (c_int * 3).from_address(self._address)
 
     @property
     def step(self) -> int:
@@ -133,3 +134,16 @@ class Page:
     @execve_errno.setter
     def execve_errno(self, number: int) -> None:
         self._cells[1] = number
+
+    @property
+    def confined(self) -> bool:
+        """Whether the init of `execute` is confined."""
+        return bool(self._cells[2])
+
+    @confined.setter
+    def confined(self, done: bool) -> None:
+        self._cells[2] = done
+
+    def unmap(self) -> None:
+        """Take the page out of this process: nothing that gets hold of it shall write there. Use ends here."""
+        unmap_page(self._address)

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 class Inside:
     """What the child holds while it sets itself up: descriptors and the finished path, no decisions."""
 
-    __slots__ = ("channel", "confined", "console", "page", "path", "root")
+    __slots__ = ("channel", "command_line", "confined", "console", "dev", "page", "path", "root")
 
     def __init__(self, channel: Channel, page: Page) -> None:
         self.channel = channel
@@ -47,7 +47,9 @@ class Inside:
         self.root = -1
         self.console: int | None = None
         self.path = ""
-        self.confined = -1
+        self.dev = 0  # the device number of the fresh /dev
+        self.confined = (-1, -1)  # a pipe by which init lets the payload go on
+        self.command_line = (0, 0)
 
 
 class Step:
@@ -83,12 +85,12 @@ def steps(plan: Plan) -> tuple[Step, ...]:
     if plan.loopback:
         yielded += [Step("network", lambda inside: namespaces.set_loopback_up())]
     # Before entries, which may lie below them.
-    yielded += [Step("system mounts", lambda inside: mounts.perform(plan.system_mounts, inside.root))]
+    yielded += [Step("system mounts", lambda inside: _mount_system(plan, inside))]
     # Before pivot_root: their sources are the host's.
     yielded += [Step("mounts", lambda inside: mounts.perform(plan.mounts, inside.root))]
     if plan.autodev:
         # After the entries, so that one of them may bring a device of its own.
-        yielded += [Step("devices", lambda inside: devices.populate(plan.mapped, inside.root))]
+        yielded += [Step("devices", lambda inside: devices.populate(plan.mapped, inside.root, inside.dev))]
     if plan.rootfs.path is not None:
         yielded += [Step("device links", lambda inside: devices.link(inside.root))]
     if plan.terminal is not None:
@@ -134,6 +136,8 @@ def run(plan: Plan, inside: Inside, filter: Load | None, init_filter: Load | Non
     gc.disable()
     try:
         setup = steps(plan)
+        if plan.with_init:
+            init.prepare(inside)
         _go_through(setup, inside)
         if plan.with_init:
             payload = init.fork_payload(inside)
@@ -179,6 +183,12 @@ def _new_session() -> None:
 
 def _attach(plan: Plan, inside: Inside) -> None:
     inside.root = rootfs.attach(plan.rootfs)
+
+
+def _mount_system(plan: Plan, inside: Inside) -> None:
+    mounts.perform(plan.system_mounts, inside.root)
+    if plan.autodev:
+        inside.dev = devices.identity(inside.root)
 
 
 def _terminal(plan: Plan, inside: Inside) -> None:

@@ -18,7 +18,7 @@ _LINKS = (
 )
 _BOOT_ID = ".lxc-boot-id"
 _S_IFCHR, _S_IFREG = 0o020000, 0o100000  # inode(7)
-_EROFS = 30  # errno(3)
+_EBUSY, _EROFS = 16, 30  # errno(3)
 
 
 def tmpfs(size: int) -> Mount:
@@ -33,14 +33,27 @@ def tmpfs(size: int) -> Mount:
     )
 
 
-def populate(mapped: bool, root: int) -> None:
-    """Fill the fresh /dev below `root`: nodes and the folder pts.
+def identity(root: int) -> int:
+    """The number of the file system that is mounted on /dev below `root`."""
+    dev = open_in_root(root, "dev", posix.O_PATH | posix.O_DIRECTORY, follow=False)
+    try:
+        return posix.fstat(dev).st_dev
+    finally:
+        posix.close(dev)
+
+
+def populate(mapped: bool, root: int, fresh: int) -> None:
+    """Fill the fresh /dev below `root`, the file system number `fresh`: nodes and the folder pts.
+
+    Nothing but that is filled: a mount entry may have put a folder of the host in its place.
 
     Nodes are made; where that is not allowed (`mapped`: in a user namespace it never is) the host's
     are bound, after a look that they are what their name says.
     """
     dev = open_in_root(root, "dev", posix.O_PATH | posix.O_DIRECTORY, follow=False)
     try:
+        if posix.fstat(dev).st_dev != fresh:
+            raise OSError(_EBUSY, "another mount covers it (lxc.autodev = 0 leaves /dev alone)", "/dev")
         for name, major, minor in _NODES:
             _node(dev, name, posix.makedev(major, minor), mapped)
         _unless_there(posix.mkdir, "pts", 0o755, dir_fd=dev)

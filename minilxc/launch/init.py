@@ -13,6 +13,7 @@ import posix
 
 from minilxc.launch import credentials, program
 from minilxc.launch.channel import fail
+from minilxc.linux import process
 from minilxc.linux.syscalls import os_error
 
 TYPE_CHECKING = False
@@ -24,34 +25,45 @@ if TYPE_CHECKING:
     from minilxc.seccomp.loader import Load
 
 
-def fork_payload(inside: Inside) -> int:
-    """Fork the payload's process off: 0 in it, its pid in init. It is in a session of its own, as LXC's is.
+def prepare(inside: Inside) -> None:
+    """Make what init and the payload's process need between them, while descriptors can still be had."""
+    inside.confined = posix.pipe()
+    inside.command_line = process.command_line_area()
 
-    Either side is left with its end of a pipe (`inside.confined`) by which init lets the payload go on.
-    """
-    reading, writing = posix.pipe()
+
+def fork_payload(inside: Inside) -> int:
+    """Fork the payload's process off: 0 in it, its pid in init. It is in a session of its own, as LXC's is."""
+    reading, writing = inside.confined
     payload = posix.fork()
-    inside.confined = writing if payload else reading
-    posix.close(reading if payload else writing)
     if payload == 0:
+        posix.close(writing)
         posix.setsid()
+    else:
+        posix.close(reading)
     return payload
 
 
 def wait_until_confined(inside: Inside) -> None:
-    """Payload's process: wait until its init is confined (or gone, which ends this process too)."""
-    posix.read(inside.confined, 1)
+    """Payload's process: wait until its init is confined. Without that there is no payload."""
+    posix.read(inside.confined[0], 1)  # its end is all there is to read: writing may be forbidden to init
+    if not inside.page.confined:
+        posix._exit(1)
 
 
 def run(plan: Plan, inside: Inside, payload: int, init_filter: Load | None) -> NoReturn:
     """Be the init of the process `payload`. Never returns."""
+    # What is asked for here needs no call that the policy would have to allow.
+    everybody = -1 if posix.getpid() == 1 else payload
+    everything = _signal.valid_signals()
     try:
         _confine(plan, inside, init_filter)
     except OSError as error:
         fail(inside.channel, "init", error)
+    inside.page.confined = True
+    posix.close(inside.confined[1])
     inside.channel.close()
-    posix.close(inside.confined)
-    _look_after(payload)
+    inside.page.unmap()
+    _look_after(payload, everybody, everything)
 
 
 def _confine(plan: Plan, inside: Inside, init_filter: Load | None) -> None:
@@ -59,6 +71,7 @@ def _confine(plan: Plan, inside: Inside, init_filter: Load | None) -> None:
         assert plan.terminal is not None
         for descriptor in plan.terminal.stdio:
             posix.dup2(inside.console, descriptor)
+    process.overwrite_command_line(inside.command_line, b"minilxc init")
     credentials.limit_capabilities(plan.credentials)
     credentials.become(plan.credentials)
     credentials.settle(plan.credentials)
@@ -66,17 +79,17 @@ def _confine(plan: Plan, inside: Inside, init_filter: Load | None) -> None:
     inside.channel.end_without_parent()
     credentials.hide_from_tracers()
     credentials.adopt_orphans()
-    program.close_descriptors((inside.channel.fileno(), inside.confined))
+    program.close_descriptors((inside.channel.fileno(), inside.confined[1]))
     if init_filter is not None and init_filter() != 0:
         raise os_error("seccomp filter")
 
 
-def _look_after(payload: int) -> NoReturn:
-    """Reap and forward until the last child is gone, as LXC's init does; then end as the payload did."""
-    everything = _signal.valid_signals()
-    everybody = (
-        -1 if posix.getpid() == 1 else payload
-    )  # -1 is everybody of this pid namespace: never the host's
+def _look_after(payload: int, everybody: int, everything: set[int]) -> NoReturn:
+    """Reap and forward until the last child is gone, as LXC's init does; then end as the payload did.
+
+    `everybody` is who gets the signals when the payload is gone: -1 is all of this pid namespace, so it
+    must be init's own.
+    """
     status = 1
     alive = True
     while True:

@@ -7,13 +7,14 @@ never a stale lock and never a file to clean up; and it tells who holds it.
 
 from __future__ import annotations
 
+import _socket
 import _struct
 import fcntl
 import posix
 from _blake2 import blake2b
 
 from minilxc.errors import StartError
-from minilxc.linux.files import absolute, encode
+from minilxc.linux.files import encode, normalized
 
 DEFAULT_PATH = "/var/lib/lxc"
 """Where containers are looked for, as LXC does."""
@@ -55,7 +56,7 @@ def _byte(lxcpath: str, name: str) -> int:
         status = posix.stat(lxcpath)
         place = f"{status.st_dev} {status.st_ino}"  # however the path is written
     except OSError:
-        place = absolute(lxcpath)
+        place = normalized(lxcpath)
     digest = blake2b(encode(f"{place} {name}"), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 2  # l_start is signed, and l_start + l_len must fit
 
@@ -94,14 +95,17 @@ def holder(lxcpath: str, name: str) -> int:
 
 
 def _lxc_runs(lxcpath: str, name: str) -> bool:
-    """Whether LXC's own monitor answers on the abstract socket of this container."""
-    import _socket
+    """Whether LXC's own monitor answers on the abstract socket of this container.
 
-    probe = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
-    try:
-        probe.connect(b"\0" + encode(f"{lxcpath.rstrip('/')}/{name}/command"))
-    except OSError:
-        return False
-    finally:
-        probe.close()
-    return True
+    Its name has the path as LXC was given it, so the path is tried as it is written here, and in full.
+    """
+    for path in {lxcpath.rstrip("/"), normalized(lxcpath)}:
+        probe = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
+        try:
+            probe.connect(b"\0" + encode(f"{path}/{name}/command"))
+        except OSError:
+            continue
+        finally:
+            probe.close()
+        return True
+    return False

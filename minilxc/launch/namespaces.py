@@ -86,6 +86,8 @@ def from_config(config: Config) -> tuple[Namespaces, bool]:
         network.get("type") == "empty" and network.get("flags") == "up"
         for network in config.networks().values()
     )
+    if loopback:
+        from minilxc.linux import network  # noqa: F401  the child must find it loaded
     offsets = (config.get("lxc.time.offset.monotonic"), config.get("lxc.time.offset.boot"))
     shared = config.group("lxc.namespace.share")
     clone, keep = config.get("lxc.namespace.clone"), config.get("lxc.namespace.keep")

@@ -48,6 +48,7 @@ class _Outside:
     __slots__ = ("held", "ours", "page", "pid", "pidfd", "signals", "theirs")
 
     def __init__(self) -> None:
+        _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)  # ignored, it would never tell of the child's end
         _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals())
         self.signals = process.signalfd(_signal.valid_signals())
         self.ours, self.theirs = channel.pair()
@@ -170,7 +171,7 @@ def _listen(plan: Plan, outside: _Outside) -> tuple[int | None, tuple[int, ...]]
         raise _exec_error(plan, page.execve_errno)
     if page.step != child.EXECVE:
         step = child.step_names(plan)[page.step]
-        raise StartError(f"{step}: the child was killed", plan.name, step=step)
+        raise StartError(f"{step}: the container ended before its program was executed", plan.name, step=step)
     return console, ttys
 
 

@@ -228,7 +228,8 @@ def _current_umask() -> int:
     return mask
 
 
-_SYSCTL_NAMESPACES = {"kernel.hostname": "uts", "kernel.domainname": "uts"} | {
+# Which namespace a sysctl, or a folder of them, belongs to; all of net.* to the network namespace.
+_SYSCTL_NAMESPACES = {"kernel.hostname": "uts", "kernel.domainname": "uts", "fs.mqueue": "ipc"} | {
     f"kernel.{name}": "ipc"
     for name in ("msgmax", "msgmnb", "msgmni", "sem", "shmall", "shmmax", "shmmni", "shm_rmid_forced")
 }
@@ -248,7 +249,8 @@ def _refuse_host_changes(config: Config, spaces: Namespaces) -> None:
             config.where("lxc.uts.name"),
         )
     for name, entry in config.group("lxc.sysctl").items():
-        needed = "net" if name.startswith("net.") else _SYSCTL_NAMESPACES.get(name)
+        needed = _SYSCTL_NAMESPACES.get(name) or _SYSCTL_NAMESPACES.get(name.rpartition(".")[0])
+        needed = "net" if name.startswith("net.") else needed
         if needed and needed not in new:
             what = f"lxc.sysctl.{name}: without a {needed} namespace of its own the container would set the host's"
             raise Refused(what, entry.where)
@@ -264,7 +266,6 @@ _STEP_KEYS = {
     "personality": "lxc.arch",
     "working directory": "lxc.init.cwd",
     "credentials": "lxc.init.uid",
-    "system mounts": "lxc.mount.auto",
 }
 
 
@@ -274,6 +275,8 @@ def _wheres(config: Config) -> tuple[tuple[str, str, str], ...]:
     for step, group, directory in (("sysctl", "lxc.sysctl", "/proc/sys"), ("proc", "lxc.proc", "")):
         for entry in config.entries(group):
             found.append((step, f"{directory}/{entry.value[0].replace('.', '/')}", entry.where))
+    for thing in ("proc", "sysfs"):
+        found.append(("system mounts", thing, config.where("lxc.mount.auto") or ""))
     for name, entry in config.group("lxc.prlimit").items():
         found.append(("limits", name, entry.where))
     return tuple(where for where in found if where[2])

@@ -108,11 +108,12 @@ def execute(path: str, program: Program, filter: Load | None, page: Page) -> Non
     """
     # Kept in variables to the end: the call takes addresses.
     name = c_char_p(encode(path))
-    argv = string_array([encode(word) for word in program.arguments])
+    words = [encode(word) for word in program.arguments]
+    argv = string_array(words)
     envp = string_array([encode(word) for word in program.environment])
     arguments = (name, c_void_p(addressof(argv)), c_void_p(addressof(envp)))
     # What execvp(3) does with a file that the kernel does not know how to run: it is a script of the shell.
-    shell = string_array([b"/bin/sh", encode(path), *argv[1:-1]])
+    shell = string_array([b"/bin/sh", encode(path), *words[1:]])
     as_script = (c_char_p(b"/bin/sh"), c_void_p(addressof(shell)), arguments[2])
     if filter is not None and filter() != 0:
         raise os_error("seccomp filter")

@@ -7,7 +7,13 @@ import posix
 from minilxc.launch.channel import TERMINALS
 from minilxc.launch.mounts import open_in_root, open_target
 from minilxc.linux import mount as kernel
-from minilxc.linux.terminal import pty_number, set_controlling_terminal, unlock_pty
+from minilxc.linux.terminal import (
+    pty_number,
+    set_controlling_terminal,
+    set_window_size,
+    unlock_pty,
+    window_size,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,10 +31,11 @@ class Terminal:
 
     `instance`: the container sees an instance of devpts of its own with at most `maximum` of them;
     otherwise there is one for the console alone, which nobody sees. `stdio` are the standard
-    descriptors (0 to 2) that become the console. `group`: devpts' gid=5, when that is mapped.
+    descriptors (0 to 2) that become the console, `size` what `window_size` says of them. `group`:
+    devpts' gid=5, when that is mapped.
     """
 
-    __slots__ = ("console", "directory", "group", "instance", "maximum", "owner", "stdio", "ttys")
+    __slots__ = ("console", "directory", "group", "instance", "maximum", "owner", "size", "stdio", "ttys")
 
     def __init__(
         self,
@@ -41,6 +48,7 @@ class Terminal:
         maximum: int,
         group: bool,
         owner: int,
+        size: int,
     ) -> None:
         self.console = console
         self.stdio = stdio
@@ -50,6 +58,7 @@ class Terminal:
         self.maximum = maximum
         self.group = group
         self.owner = owner
+        self.size = size
 
     def describe(self) -> str:
         """What is made, on one line."""
@@ -81,6 +90,7 @@ def from_config(config: Config, with_init: bool, idmap: IdMaps | None) -> Termin
         maximum=wanted + ptys,
         group=group,
         owner=config.get("lxc.init.uid"),
+        size=window_size(stdio[0]) if stdio else 0,
     )
 
 
@@ -116,6 +126,10 @@ def make(terminal: Terminal, root: int, channel: Channel) -> int | None:
         _bind(devpts, number, dev, name)
         ends.append(master)
         if name == "console":
+            if terminal.size:
+                set_window_size(
+                    master, terminal.size
+                )  # before anybody can ask for it, or be told of a change
             if terminal.directory:
                 _bind(devpts, number, dev, f"{terminal.directory}console")
             slave = posix.open(number, posix.O_RDWR | posix.O_NOCTTY | posix.O_CLOEXEC, dir_fd=devpts)

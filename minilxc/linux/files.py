@@ -57,11 +57,22 @@ def absolute(path: str) -> str:
     return path.rstrip("/") or "/"
 
 
+def normalized(path: str) -> str:
+    """`path` from the root on, with its dots worked out as text, as os.path.abspath does it."""
+    names: list[str] = []
+    for name in absolute(path).split("/"):
+        if name == "..":
+            names[-1:] = []
+        elif name not in ("", "."):
+            names.append(name)
+    return "/" + "/".join(names)
+
+
 def read_text(path: str) -> str:
     """The content of a small file of procfs or sysfs. Raises OSError."""
     descriptor = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
     try:
-        return posix.read(descriptor, 65536).decode("ascii")
+        return posix.read(descriptor, 65536).decode()
     finally:
         posix.close(descriptor)
 

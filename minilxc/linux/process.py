@@ -5,7 +5,7 @@ from __future__ import annotations
 import posix
 import sys
 
-from minilxc.linux.files import encode
+from minilxc.linux.files import encode, read_text
 from minilxc.linux.names import RLIMITS
 from minilxc.linux.native import addressof, c_char_p, c_int, c_long, c_void_p, function, get_errno, words
 from minilxc.linux.syscalls import (
@@ -84,6 +84,9 @@ _personality = function("personality", c_long)
 _sethostname = function("sethostname", c_char_p, c_long)
 _prlimit64 = function("prlimit64", c_int, c_int, c_void_p, c_void_p)
 _signalfd = function("signalfd", c_int, c_void_p, c_int)
+_munmap = function("munmap", c_void_p, c_long)
+_memset = function("memset", c_void_p, c_int, c_long, result=c_void_p)
+_memcpy = function("memcpy", c_void_p, c_char_p, c_long, result=c_void_p)
 _mmap = function("mmap", c_void_p, c_long, c_int, c_int, c_int, c_long, result=c_void_p)
 
 
@@ -143,3 +146,26 @@ def shared_page() -> int:
     if address in (None, _MAP_FAILED):
         raise os_error("mmap")
     return address
+
+
+def unmap_page(address: int) -> None:
+    """Take the page at `address` out of this process's memory. munmap(2)."""
+    check(_munmap(address, _PAGE), "munmap")
+
+
+def command_line_area() -> tuple[int, int]:
+    """Where in memory this process's command line begins and its environment ends. proc_pid_stat(5).
+
+    The two lie one behind the other; /proc/PID/cmdline and /proc/PID/environ show what is there.
+    """
+    fields = read_text("/proc/self/stat").rpartition(")")[2].split()
+    arg_start, env_end = int(fields[45]), int(fields[48])
+    return arg_start, env_end
+
+
+def overwrite_command_line(area: tuple[int, int], title: bytes) -> None:
+    """Put `title` in place of this process's command line and environment, as `command_line_area` gave them."""
+    start, end = area
+    if start < end:
+        _memset(start, 0, end - start)
+        _memcpy(start, title, min(len(title), end - start - 1))

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import posix
+
 from minilxc.linux.native import addressof, c_int, c_long, c_void_p, function, words
 from minilxc.linux.syscalls import check, ioctl, os_error
 
-_TIOCSCTTY = 0x540E  # <asm-generic/ioctls.h>; mips and sparc have other values
+# <asm-generic/ioctls.h>, and what powerpc has instead; mips and sparc have other values still
+_TIOCSCTTY = 0x540E
+_POWER = posix.uname().machine.startswith("ppc")
+_TIOCGWINSZ = 0x40087468 if _POWER else 0x5413
+_TIOCSWINSZ = 0x80087467 if _POWER else 0x5414
 
 _unlockpt = function("unlockpt", c_int)
 _ptsname_r = function("ptsname_r", c_int, c_void_p, c_long)
@@ -28,3 +34,15 @@ def pty_number(master: int) -> int:
 def set_controlling_terminal(slave: int) -> None:
     """Make `slave` the controlling terminal of this session, of which we are the leader. ioctl_tty(2)."""
     check(ioctl(slave, _TIOCSCTTY, None), "controlling terminal")
+
+
+def window_size(terminal: int) -> int:
+    """The size of a terminal's window: struct winsize, its 8 bytes as one number. TIOCGWINSZ(2const)."""
+    size = words(0)
+    check(ioctl(terminal, _TIOCGWINSZ, addressof(size)), "window size")
+    return size[0]
+
+
+def set_window_size(terminal: int, size: int) -> None:
+    """Give a terminal's window the size that `window_size` has told of another. TIOCSWINSZ(2const)."""
+    check(ioctl(terminal, _TIOCSWINSZ, addressof(words(size))), "window size")

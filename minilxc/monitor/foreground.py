@@ -9,6 +9,7 @@ import select
 from minilxc.errors import StartError
 from minilxc.launch.parent import start
 from minilxc.linux import process
+from minilxc.linux.terminal import set_window_size, window_size
 from minilxc.log import INFO
 
 TYPE_CHECKING = False
@@ -110,7 +111,7 @@ class _Console:
 
             self.saved = termios.tcgetattr(peer.keyboard)
             tty.setraw(peer.keyboard, termios.TCSANOW)
-            self.resize()
+            self.resize()  # it may have changed since the plan
 
     def carry(self, descriptor: int) -> bool:
         """Move what `descriptor` has; whether more may come."""
@@ -133,13 +134,8 @@ class _Console:
 
     def resize(self) -> None:
         """Give the console the size of the caller's terminal."""
-        if self.keyboard is None:
-            return
-        import fcntl
-        import termios
-
-        size = fcntl.ioctl(self.keyboard, termios.TIOCGWINSZ, b"\0" * 8)
-        fcntl.ioctl(self.master, termios.TIOCSWINSZ, size)
+        if self.keyboard is not None:
+            set_window_size(self.master, window_size(self.keyboard))
 
     def restore(self) -> None:
         """Give the caller's terminal back as it was."""

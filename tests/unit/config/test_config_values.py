@@ -279,7 +279,7 @@ REFUSED: list[tuple[Callable[[str], Any], str, str, str | None]] = [
     (values.rootfs_options, "relative", "'relative' is for lxc.mount.entry only", None),
     (values.rootfs_options, "idmap=", "'idmap=' names no map", None),
     (values.mount_entry, "junk", "expected SOURCE TARGET TYPE OPTIONS, not 'junk'", None),
-    (values.mount_entry, "a b c", "expected SOURCE TARGET TYPE OPTIONS, not 'a b c'", None),
+    (values.mount_entry, "a b", "expected SOURCE TARGET TYPE OPTIONS, not 'a b'", None),
     (
         values.mount_entry,
         "/my dir mnt none bind 0 0",
