@@ -94,12 +94,7 @@ def _look_after(payload: int, everybody: int, everything: set[int]) -> NoReturn:
     alive = True
     while True:
         number = _signal.sigwait(everything)
-        if number != _signal.SIGCHLD:
-            try:
-                posix.kill(payload if alive else everybody, number)
-            except ProcessLookupError:
-                pass
-            continue
+        # Reap first, whatever came: a signal that came behind the payload's end is for those it left.
         while True:
             try:
                 pid, result = posix.waitpid(-1, posix.WNOHANG)
@@ -111,3 +106,8 @@ def _look_after(payload: int, everybody: int, everything: set[int]) -> NoReturn:
                 alive = False
                 code = posix.waitstatus_to_exitcode(result)
                 status = code if code >= 0 else 128 - code
+        if number != _signal.SIGCHLD:
+            try:
+                posix.kill(payload if alive else everybody, number)
+            except ProcessLookupError:
+                pass

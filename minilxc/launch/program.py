@@ -69,6 +69,21 @@ def from_config(config: Config, command: Sequence[str], with_init: bool) -> Prog
     return Program(tuple(command), environment, config.get("lxc.init.cwd"), key)
 
 
+def _is_shell_script(path: str) -> bool:
+    """Whether the kernel will not know how to run `path`, and execvp(3) would give it to the shell."""
+    try:
+        descriptor = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
+    except OSError:
+        return False  # one may execute what one may not read
+    try:
+        head = posix.read(descriptor, 4)
+    except OSError:
+        return False
+    finally:
+        posix.close(descriptor)
+    return bool(head) and not head.startswith((b"#!", b"\x7fELF"))
+
+
 def find(program: Program) -> str:
     """The path of the program to execute, as execvp(3) finds it in the payload's own PATH."""
     name = program.arguments[0]
@@ -104,7 +119,8 @@ _execve = function("execve", c_char_p, c_void_p, c_void_p, held=True)
 def execute(path: str, program: Program, filter: Load | None, page: Page) -> None:
     """Load `filter` and become the program. Returns only when execve failed; its errno is in `page`.
 
-    Raises OSError when the filter cannot be loaded: nothing is executed without it.
+    Raises OSError when the filter cannot be loaded: nothing is executed without it. As execvp(3) does, a
+    script without `#!` is given to the shell.
     """
     # Kept in variables to the end: the call takes addresses.
     name = c_char_p(encode(path))
@@ -112,12 +128,13 @@ def execute(path: str, program: Program, filter: Load | None, page: Page) -> Non
     argv = string_array(words)
     envp = string_array([encode(word) for word in program.environment])
     arguments = (name, c_void_p(addressof(argv)), c_void_p(addressof(envp)))
-    # What execvp(3) does with a file that the kernel does not know how to run: it is a script of the shell.
     shell = string_array([b"/bin/sh", encode(path), *words[1:]])
     as_script = (c_char_p(b"/bin/sh"), c_void_p(addressof(shell)), arguments[2])
+    script = _is_shell_script(path)
     if filter is not None and filter() != 0:
         raise os_error("seccomp filter")
     _execve(*arguments)
-    if get_errno() == _ENOEXEC:
+    number = get_errno()
+    if script and number == _ENOEXEC:
         _execve(*as_script)
-    page.execve_errno = get_errno()
+    page.execve_errno = number

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import posix
 
+from minilxc.linux.files import read_text
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal as _signal
@@ -75,5 +77,4 @@ elif _MACHINE == "alpha":
 
 def last_capability() -> int:
     """The highest capability that the running kernel has (/proc/sys/kernel/cap_last_cap)."""
-    with open("/proc/sys/kernel/cap_last_cap", encoding="ascii") as file:
-        return int(file.read())
+    return int(read_text("/proc/sys/kernel/cap_last_cap"))

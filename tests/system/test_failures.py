@@ -155,7 +155,8 @@ def test_step_that_dies_is_named(container, side, number):
     process = run_until_stopped(box, "true", side=side, number=number, how="stop-before")
     below = machine.descendants(process.pid)
     os.kill(below[-1], signal.SIGKILL)
-    assert process.communicate()[1] == f"minilxc: {box.name}: {STEPS[side][number]}: the container ended before its program was executed\n"
+    line = f"{STEPS[side][number]}: the container ended before its program was executed"
+    assert process.communicate()[1] == f"minilxc: {box.name}: {line}\n"
     assert process.returncode == 1
     machine.wait_until_gone(*below)
 

@@ -260,3 +260,13 @@ def test_output_written_last_is_complete(container):
     """More than a pipe holds, read only after the end of the container's set-up."""
     shown = container().read("sh", "-c", "i=0; while [ $i -lt 20000 ]; do echo $i; i=$((i+1)); done")
     assert shown.split() == [str(number) for number in range(20000)]
+
+
+@BOTH
+def test_script_without_an_interpreter_is_run_by_the_shell(container, verb):
+    """As execvp(3), and so LXC, has it."""
+    box = container()
+    script = box.root / "bin" / "plain"
+    script.write_text('echo "$0 [$1] [$2]"\n')
+    script.chmod(0o755)
+    assert box.read("/bin/plain", "a b", "c", verb=verb) == "/bin/plain [a b] [c]\n"

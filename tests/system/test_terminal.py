@@ -228,6 +228,7 @@ def test_terminals_and_a_devpts_of_its_own(container):
         "sh",
         "-c",
         "ls /dev/pts; grep ' /dev/pts ' /proc/self/mountinfo; stat -c %t /dev/tty1 /dev/tty2 /dev/console",
+        verb="start",
     )
     assert shown.split()[:4] == ["0", "1", "2", "ptmx"]
     for word in ("max=5", "gid=5", "ptmxmode=666", "noexec"):
@@ -237,7 +238,13 @@ def test_terminals_and_a_devpts_of_its_own(container):
 
 def test_ttys_lie_in_the_folder_that_the_config_names(container):
     box = container("lxc.tty.max = 1", "lxc.tty.dir = lxc")
-    assert box.read("stat", "-c", "%t", "/dev/lxc/tty1") == "88\n"
+    assert box.read("stat", "-c", "%t", "/dev/lxc/tty1", "/dev/lxc/console", verb="start") == "88\n88\n"
+
+
+def test_execute_makes_no_ttys(container):
+    """As LXC: nobody would use them. The console is in the folder, too."""
+    box = container("lxc.tty.max = 2", "lxc.tty.dir = lxc", "lxc.pty.max = 3")
+    assert box.read("ls", "/dev/lxc") == "console\n"
 
 
 def test_signals_to_minilxc_reach_the_payload_although_it_is_on_a_terminal(container, screen):

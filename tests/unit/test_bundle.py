@@ -12,7 +12,9 @@ import pytest
 
 PACKAGE = Path(__file__).parents[2] / "minilxc"
 HEAD = "import sys; sys.path[:0] = [{folder!r}, {packages!r}]; from minilxc import bundle; "
-LOAD = "print(bundle.load()); import minilxc.errors as e; print(e.printable('a\\nb'), e.__spec__.loader is None)"
+LOAD = (
+    "print(bundle.load()); import minilxc.errors as e; print(e.printable('a\\nb'), e.__spec__.loader is None)"
+)
 
 
 @pytest.fixture
@@ -53,7 +55,10 @@ def test_everything_that_a_start_imports_is_there_and_nothing_is_imported_twice(
 
 
 def test_a_module_that_is_not_in_the_bundle_is_imported_as_ever(checkout: Path) -> None:
-    assert python(checkout, "bundle.load(); import minilxc.linux.loop as l; print(l.__name__)") == "minilxc.linux.loop"
+    assert (
+        python(checkout, "bundle.load(); import minilxc.linux.loop as l; print(l.__name__)")
+        == "minilxc.linux.loop"
+    )
 
 
 def test_a_source_that_changed_makes_the_bundle_stale(checkout: Path) -> None:
@@ -84,5 +89,7 @@ def test_the_bundle_of_another_python_is_not_used(checkout: Path) -> None:
 
 def test_building_leaves_no_other_file(checkout: Path) -> None:
     python(checkout, "bundle.rebuild()")
-    left = [name for name in os.listdir(bundle_of(checkout).parent) if "bundle" in name and ".pyc" not in name]
+    left = [
+        name for name in os.listdir(bundle_of(checkout).parent) if "bundle" in name and ".pyc" not in name
+    ]
     assert left == [bundle_of(checkout).name]
