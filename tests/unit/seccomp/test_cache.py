@@ -84,12 +84,6 @@ def test_a_directory_or_an_entry_of_somebody_else(folder: Path, monkeypatch: pyt
     assert not cache.store(str(folder), "other", PARTS)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
-def test_an_entry_of_somebody_else(folder: Path) -> None:
-    os.chown(folder / NAME, 12345, 12345)
-    assert fetched(folder) is None
-
-
 def test_symbolic_links(folder: Path, tmp_path: Path) -> None:
     (folder / NAME).rename(folder / "real")
     (folder / NAME).symlink_to("real")
