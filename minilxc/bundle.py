@@ -37,7 +37,8 @@ STARTS = (
     "minilxc.seccomp.prepare",
 )
 
-_FOLDER = __file__.rpartition("/")[0] + "/__pycache__"
+_PACKAGE = __file__.rpartition("/")[0]
+_FOLDER = f"{_PACKAGE}/__pycache__"
 _HEAD = 8 + 4  # bytes: the magic number with "bndl", and the length of the index
 _SEEK_CUR = 1
 _PATH = f"{_FOLDER}/start.{sys.implementation.cache_tag}.bundle"
@@ -70,11 +71,16 @@ def load() -> bool:
         return False
     try:
         index = _index(descriptor)
+        before = set(sys.modules)
         for name, file, _, _, package, length in index:
             # One after the other: the memory of one serves the next, and new memory costs more than a read.
             raw = posix.read(descriptor, length)
             if name not in sys.modules:
                 _load_module(name, file, package, raw)
+    except (EOFError, MemoryError, TypeError, ValueError):  # damaged
+        for name in set(sys.modules) - before:
+            del sys.modules[name]
+        return False
     finally:
         posix.close(descriptor)
     return bool(index)
@@ -88,6 +94,9 @@ def _index(descriptor: int) -> "Index":
         if head[:8] != _MAGIC or size_of_index > posix.fstat(descriptor).st_size:
             return ()
         index: Index = marshal.loads(posix.read(descriptor, size_of_index))
+        # A copy of the package must not run the modules of the place that it was copied from.
+        if index[0][:2] != ("minilxc", f"{_PACKAGE}/__init__.py"):
+            return ()
         for _, file, size, time_ns, _, _ in index:
             status = posix.stat(file)
             if status.st_size != size or status.st_mtime_ns != time_ns:
@@ -96,7 +105,7 @@ def _index(descriptor: int) -> "Index":
             entry[5] for entry in index
         ):
             return ()
-    except (OSError, EOFError, TypeError, ValueError):
+    except (OSError, EOFError, IndexError, MemoryError, TypeError, ValueError):
         return ()
     return index
 

@@ -353,7 +353,13 @@ class _Reader:
     def line(self, line: str, where: str) -> None:
         """Takes a line that is not empty, without blanks around it."""
         if not line.startswith(_PREFIXES):
-            if line.lower().startswith(_PREFIXES):
+            unseen = {c for c in line if not c.isascii() and (c.isspace() or not c.isprintable())}
+            visible = line.lstrip("".join(unseen))
+            if visible != line and visible.startswith(_PREFIXES):
+                self.fail(
+                    ConfigError(f"something that cannot be seen stands before the key: {line[:20]!a}", where)
+                )
+            elif line.lower().startswith(_PREFIXES):
                 self.fail(ConfigError(f"keys are written in lower case, not {quoted(line)}", where))
             elif line.strip("\f \t"):
                 self.warn(where, f"ignored, because it does not begin with 'lxc.': {quoted(line)}")

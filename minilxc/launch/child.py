@@ -64,8 +64,10 @@ class Step:
 
 def steps(plan: Plan) -> tuple[Step, ...]:
     """The steps that lead to the payload, in the order in which they run."""
+    # What the caller has left open is nothing that a root file system may lead to (CVE-2024-21626).
+    yielded = [Step("inherited descriptors", lambda inside: _close_inherited(plan, inside))]
     # Nothing below may run as the overflow id: the parent writes the id maps, then says go.
-    yielded = [Step("id maps", lambda inside: idmap.enter(plan.idmap, inside.channel))]
+    yielded += [Step("id maps", lambda inside: idmap.enter(plan.idmap, inside.channel))]
     # A parent that dies from here on takes the child with it, whatever step it has reached. After the
     # change of ids, which clears the signal.
     yielded += [Step("death signal", lambda inside: _die_with_parent(_signal.SIGKILL, inside))]
@@ -113,7 +115,7 @@ def steps(plan: Plan) -> tuple[Step, ...]:
 def last_steps(plan: Plan) -> tuple[Step, ...]:
     """The way of every program that is started inside: credentials, descriptors; then filter and execve."""
     return (
-        Step("working directory", lambda inside: posix.chdir(plan.program.directory)),
+        Step("working directory", lambda inside: program.enter_directory(plan.program)),
         Step("capabilities", lambda inside: credentials.limit_capabilities(plan.credentials)),
         Step("credentials", lambda inside: credentials.become(plan.credentials)),
         # A change of user has cleared it; this is the payload's own.
@@ -176,6 +178,11 @@ def _go_through(todo: tuple[Step, ...], inside: Inside, first: int = 0) -> None:
             fail(inside.channel, step.name, error)
 
 
+def _close_inherited(plan: Plan, inside: Inside) -> None:
+    joined = tuple(join.descriptor for join in plan.namespaces.joined)
+    program.close_descriptors((inside.channel.fileno(), *inside.confined, *joined))
+
+
 def _new_session() -> None:
     posix.setsid()
     posix.umask(0)  # modes below are meant as written; the payload gets the caller's back
@@ -214,6 +221,7 @@ def _take_stdio(plan: Plan, inside: Inside) -> None:
 
 def _find(plan: Plan, inside: Inside) -> None:
     inside.path = program.find(plan.program)
+    program.check(inside.path)
 
 
 def _reset_signals() -> None:

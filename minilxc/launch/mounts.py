@@ -10,6 +10,7 @@ import posix
 
 from minilxc.errors import ConfigError
 from minilxc.linux import mount as kernel
+from minilxc.linux.files import decode
 from minilxc.log import WARN
 
 TYPE_CHECKING = False
@@ -64,6 +65,8 @@ class Mount:
 
     `source` is a path of the host (for a bind, below the root file system when `relative`) or the
     name that the mount table shows; `fstype` is None for a bind. `target` is relative to the root.
+    `inside` are mounts below this one, their paths relative to it: they are found through its own
+    descriptor, so nobody who changes the root file system meanwhile can put them elsewhere.
     """
 
     __slots__ = (
@@ -71,6 +74,7 @@ class Mount:
         "attr_set",
         "create",
         "fstype",
+        "inside",
         "follow",
         "optional",
         "options",
@@ -104,6 +108,7 @@ class Mount:
         skip_missing: bool = False,
         follow: bool = True,
         where: str = "",
+        inside: tuple[Mount, ...] = (),
     ) -> None:
         self.source = source
         self.target = target
@@ -121,14 +126,21 @@ class Mount:
         self.skip_missing = skip_missing
         self.follow = follow
         self.where = where
+        self.inside = inside
 
-    def describe(self) -> str:
+    def lines(self, below: str = "") -> Iterator[str]:
+        """This mount and those inside it, one line each; `below` is the path of the mount around it."""
+        yield self.describe(below)
+        for mount in self.inside:
+            yield from mount.lines(f"{below}{self.target}/")
+
+    def describe(self, below: str = "") -> str:
         """What is mounted where, on one line."""
         what = "remount" if self.remount else f"bind {self.source}" if self.fstype is None else self.fstype
         marks = [word for word in ("recursive", "relative", "optional") if getattr(self, word)]
         marks += [f"create={self.create}"] if self.create else []
         marks += self.options
-        return f"{what} on /{self.target}" + (f" [{', '.join(marks)}]" if marks else "")
+        return f"{what} on /{below}{self.target}" + (f" [{', '.join(marks)}]" if marks else "")
 
 
 class Flags:
@@ -276,19 +288,26 @@ def _fstab(config: Config) -> Iterator[tuple[MountEntry, str]]:
         return
     from minilxc.config.values import Invalid, mount_entry
 
+    where = config.where("lxc.mount.fstab")
     try:
-        with open(path, errors="surrogateescape") as file:
-            lines = file.read().splitlines()
+        with open(path, "rb") as file:
+            data = file.read(_MOST_BYTES + 1)
     except OSError as error:
-        raise ConfigError(
-            f"lxc.mount.fstab: '{path}': {error.strerror}", config.where("lxc.mount.fstab")
-        ) from None
-    for number, line in enumerate(lines, 1):
-        if line.strip() and not line.lstrip().startswith("#"):
+        raise ConfigError(f"lxc.mount.fstab: '{path}': {error.strerror}", where) from None
+    if len(data) > _MOST_BYTES:
+        raise ConfigError(f"lxc.mount.fstab: '{path}': is larger than 1 MiB, so no fstab", where)
+    for number, written in enumerate(decode(data).split("\n"), 1):
+        line = written.strip(" \t\r")
+        if "\0" in line:
+            raise ConfigError("has a NUL byte", f"{path}:{number}")
+        if line and not line.startswith("#"):
             try:
-                yield mount_entry(line.strip()), f"{path}:{number}"
+                yield mount_entry(line), f"{path}:{number}"
             except Invalid as error:
                 raise ConfigError(error.what, f"{path}:{number}", error.hint) from None
+
+
+_MOST_BYTES = 1 << 20
 
 
 def perform(mounts: Iterable[Mount], root: int) -> None:
@@ -309,6 +328,8 @@ def _make(mount: Mount, root: int) -> None:
             return
         raise
     try:
+        if not mount.remount and _same_directory(target, root):
+            raise OSError(_EBUSY, "is the root itself (lxc.rootfs.options sets its flags)", "/")
         new = target if mount.remount else _detached(mount, root)
         try:
             thing = mount.target or "/"
@@ -318,6 +339,7 @@ def _make(mount: Mount, root: int) -> None:
                 )
             if not mount.remount:
                 kernel.move_mount(new, target, thing)
+            perform(mount.inside, new)
             if mount.propagation:
                 kernel.mount_setattr(
                     new, thing, propagation=mount.propagation, recursive=mount.propagation_recursive
@@ -327,6 +349,14 @@ def _make(mount: Mount, root: int) -> None:
                 posix.close(new)
     finally:
         posix.close(target)
+
+
+_EBUSY = 16  # errno(3)
+
+
+def _same_directory(one: int, other: int) -> bool:
+    first, second = posix.fstat(one), posix.fstat(other)
+    return (first.st_dev, first.st_ino) == (second.st_dev, second.st_ino)
 
 
 def _detached(mount: Mount, root: int) -> int:

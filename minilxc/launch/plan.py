@@ -142,7 +142,8 @@ class Plan:
         if self.hostname is not None:
             yield "host name", self.hostname
         for mount in self.system_mounts + self.mounts:
-            yield "mount", mount.describe()
+            for line in mount.lines():
+                yield "mount", line
         if self.terminal is not None:
             yield "terminal", self.terminal.describe()
         for path, value in self.sysctls:
@@ -248,7 +249,8 @@ def _refuse_host_changes(config: Config, spaces: Namespaces) -> None:
             "lxc.uts.name: without a UTS namespace of its own the container would rename the host",
             config.where("lxc.uts.name"),
         )
-    for name, entry in config.group("lxc.sysctl").items():
+    for written, entry in config.group("lxc.sysctl").items():
+        name = written.replace("/", ".")
         needed = _SYSCTL_NAMESPACES.get(name) or _SYSCTL_NAMESPACES.get(name.rpartition(".")[0])
         needed = "net" if name.startswith("net.") else needed
         if needed and needed not in new:

@@ -11,7 +11,9 @@ from __future__ import annotations
 import posix
 
 from minilxc.errors import UsageError
-from minilxc.linux.files import encode, is_file
+from minilxc.launch.mounts import open_in_root
+from minilxc.linux.files import decode, encode, exists, is_file, is_regular
+from minilxc.linux.mount import AT_FDCWD, RESOLVE_NO_MAGICLINKS, openat2
 from minilxc.linux.native import addressof, c_char_p, c_void_p, function, get_errno, string_array
 from minilxc.linux.process import close_range
 from minilxc.linux.syscalls import os_error
@@ -69,19 +71,48 @@ def from_config(config: Config, command: Sequence[str], with_init: bool) -> Prog
     return Program(tuple(command), environment, config.get("lxc.init.cwd"), key)
 
 
-def _is_shell_script(path: str) -> bool:
-    """Whether the kernel will not know how to run `path`, and execvp(3) would give it to the shell."""
+def _head(path: str) -> bytes:
+    """The first bytes of an executable file; empty for one that cannot be read, or is no regular file."""
     try:
-        descriptor = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
+        # A pipe, or a device, must neither block nor become anybody's terminal.
+        descriptor = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NONBLOCK | posix.O_NOCTTY)
     except OSError:
-        return False  # one may execute what one may not read
+        return b""  # one may execute what one may not read
     try:
-        head = posix.read(descriptor, 4)
+        return posix.read(descriptor, 256) if is_regular(posix.fstat(descriptor)) else b""
     except OSError:
-        return False
+        return b""
     finally:
         posix.close(descriptor)
+
+
+def _is_shell_script(path: str) -> bool:
+    """Whether the kernel will not know how to run `path`, and execvp(3) would give it to the shell."""
+    head = _head(path)
     return bool(head) and not head.startswith((b"#!", b"\x7fELF"))
+
+
+def enter_directory(program: Program) -> None:
+    """Make the program's directory the working directory, by no link of procfs (CVE-2024-21626)."""
+    root = posix.open("/", posix.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC)
+    directory = open_in_root(root, program.directory.lstrip("/"), posix.O_PATH | posix.O_DIRECTORY)
+    posix.fchdir(directory)
+    posix.close(directory)
+    posix.close(root)
+
+
+def check(path: str) -> None:
+    """Refuse a program, or the interpreter of a script, that is a link of procfs: /proc/self/exe is ours.
+
+    Executed, it would be the host's interpreter, with the container's dynamic loader (CVE-2019-5736).
+    Raises OSError (ELOOP).
+    """
+    posix.close(openat2(AT_FDCWD, path, posix.O_PATH, RESOLVE_NO_MAGICLINKS))
+    head = _head(path)
+    if head.startswith(b"#!"):
+        words = head[2:].partition(b"\n")[0].split()
+        if words and exists(decode(words[0])):
+            posix.close(openat2(AT_FDCWD, decode(words[0]), posix.O_PATH, RESOLVE_NO_MAGICLINKS))
 
 
 def find(program: Program) -> str:
@@ -106,7 +137,7 @@ def find(program: Program) -> str:
 def close_descriptors(keep: tuple[int, ...]) -> None:
     """Close every descriptor but the standard ones and those to `keep`, which execve closes."""
     first = 3
-    for descriptor in sorted(keep):
+    for descriptor in sorted(descriptor for descriptor in keep if descriptor >= 3):
         if descriptor > first:
             close_range(first, descriptor - 1)
         first = descriptor + 1

@@ -117,13 +117,12 @@ def attach(rootfs: Rootfs) -> int:
         tree = _mount_image(rootfs.path, rootfs)
     else:
         tree = kernel.open_tree_clone(kernel.AT_FDCWD, rootfs.path, recursive=True)
-    kernel.mount_setattr(
-        tree,
-        rootfs.path,
-        attr_set=rootfs.attr_set,
-        attr_clr=rootfs.attr_clr,
-        propagation=kernel.MS_PRIVATE,
-    )
+    kernel.mount_setattr(tree, rootfs.path, propagation=kernel.MS_PRIVATE)
+    if rootfs.attr_set or rootfs.attr_clr:
+        # With what the host has mounted below it, or "ro" would leave places that can be written.
+        kernel.mount_setattr(
+            tree, rootfs.path, attr_set=rootfs.attr_set, attr_clr=rootfs.attr_clr, recursive=True
+        )
     target = posix.open(rootfs.mountpoint, posix.O_PATH | posix.O_DIRECTORY)
     kernel.move_mount(tree, target, rootfs.mountpoint)
     posix.close(target)

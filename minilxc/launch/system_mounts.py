@@ -24,9 +24,9 @@ def from_config(
         found.append(devices.tmpfs(config.get("lxc.autodev.tmpfs.size")))
     for word, mode, force in config.get("lxc.mount.auto"):
         if word == "proc":
-            found += _proc(mode, CAP_NET_ADMIN not in credentials.dropped)
+            found.append(_proc(mode, CAP_NET_ADMIN not in credentials.dropped))
         elif word == "sys":
-            found += _sys(mode)
+            found.append(_sys(mode))
         elif force or "cgroup" not in namespaces.new:
             raise ConfigError(
                 f"lxc.mount.auto: '{word}' is not supported yet", config.where("lxc.mount.auto")
@@ -38,27 +38,49 @@ def from_config(
 _QUIET = kernel.MOUNT_ATTR_NOSUID | kernel.MOUNT_ATTR_NODEV | kernel.MOUNT_ATTR_NOEXEC
 
 
-def _again(path: str, *, read_only: bool) -> Mount:
-    """A place of the container mounted on itself, to give it flags of its own."""
+def _again(path: str, *, read_only: bool, skip_missing: bool = False) -> Mount:
+    """A place below another mount, mounted on itself to give it flags of its own."""
     attr_set, attr_clr = (kernel.MOUNT_ATTR_RDONLY, 0) if read_only else (0, kernel.MOUNT_ATTR_RDONLY)
     return Mount(
-        path, path, None, attr_set=attr_set, attr_clr=attr_clr, relative=True, skip_missing=True, follow=False
+        path,
+        path,
+        None,
+        attr_set=attr_set,
+        attr_clr=attr_clr,
+        relative=True,
+        skip_missing=skip_missing,
+        follow=False,
     )
 
 
-def _proc(mode: str, keeps_net_admin: bool) -> list[Mount]:
-    whole = Mount(
-        "proc", "proc", "proc", options=("source=proc",), attr_set=_QUIET, create="dir", follow=False
+def _proc(mode: str, keeps_net_admin: bool) -> Mount:
+    inside: tuple[Mount, ...] = ()
+    if mode == "mixed":
+        network = (_again("sys/net", read_only=False, skip_missing=True),) if keeps_net_admin else ()
+        trigger = _again("sysrq-trigger", read_only=True, skip_missing=True)
+        inside = (_again("sys", read_only=True), *network, trigger)
+    return Mount(
+        "proc",
+        "proc",
+        "proc",
+        options=("source=proc",),
+        attr_set=_QUIET,
+        create="dir",
+        follow=False,
+        inside=inside,
     )
-    if mode == "rw":
-        return [whole]
-    network = [_again("proc/sys/net", read_only=False)] if keeps_net_admin else []
-    return [whole, _again("proc/sys", read_only=True), *network, _again("proc/sysrq-trigger", read_only=True)]
 
 
-def _sys(mode: str) -> list[Mount]:
+def _sys(mode: str) -> Mount:
     attr_set = {"rw": 0, "ro": kernel.MOUNT_ATTR_RDONLY, "mixed": kernel.MOUNT_ATTR_RDONLY | _QUIET}[mode]
-    whole = Mount(
-        "sysfs", "sys", "sysfs", options=("source=sysfs",), attr_set=attr_set, create="dir", follow=False
+    network = _again("devices/virtual/net", read_only=False, skip_missing=True)
+    return Mount(
+        "sysfs",
+        "sys",
+        "sysfs",
+        options=("source=sysfs",),
+        attr_set=attr_set,
+        create="dir",
+        follow=False,
+        inside=(network,) if mode == "mixed" else (),
     )
-    return [whole, _again("sys/devices/virtual/net", read_only=False)] if mode == "mixed" else [whole]

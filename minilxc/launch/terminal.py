@@ -102,12 +102,14 @@ def make(terminal: Terminal, root: int, channel: Channel) -> int | None:
     try:
         dev = open_in_root(root, "dev", posix.O_PATH | posix.O_DIRECTORY, follow=False)
     except FileNotFoundError:
-        return None  # as LXC: a root file system without /dev gets no terminals
+        # Nothing can be shown in a root file system without /dev; but the payload gets a terminal that is
+        # not the caller's, or it could type into the caller's shell (TIOCSTI).
+        dev = -1
     options = ["source=devpts", "ptmxmode=0666", "mode=0620"]
     options += ["gid=5"] if terminal.group else []
     options += [f"max={terminal.maximum}"] if terminal.instance else []
     devpts = kernel.mount_filesystem("devpts", tuple(options), _ATTRIBUTES)
-    if terminal.instance:
+    if terminal.instance and dev >= 0:
         place = open_target(dev, "pts", "dir", follow=False)
     else:
         # A mount that is in no tree cannot be bound elsewhere; this tree goes away with pivot_root.
@@ -141,7 +143,7 @@ def make(terminal: Terminal, root: int, channel: Channel) -> int | None:
         channel.send(TERMINALS, "console" if terminal.console else "", ends)
     if not terminal.stdio:
         slave = None
-    for descriptor in {*ends, devpts, dev, place}:
+    for descriptor in {*ends, devpts, dev, place} - {-1}:
         if descriptor != slave:
             posix.close(descriptor)
     return slave
@@ -149,6 +151,8 @@ def make(terminal: Terminal, root: int, channel: Channel) -> int | None:
 
 def _bind(devpts: int, source: str, dev: int, target: str) -> None:
     """Bind a terminal over `target` below /dev. An image's own /dev that is read-only gets what it has places for."""
+    if dev < 0:
+        return
     try:
         place = open_target(dev, target, "file", follow=False)
     except OSError as error:

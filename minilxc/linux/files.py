@@ -29,6 +29,11 @@ def _format(path: str) -> int:
         return 0
 
 
+def is_regular(status: posix.stat_result) -> bool:
+    """Whether `status` is that of a regular file."""
+    return status.st_mode & _S_IFMT == _S_IFREG
+
+
 def exists(path: str) -> bool:
     """Whether something is at `path`, links followed."""
     return _format(path) != 0

@@ -91,3 +91,10 @@ def words(*values: int) -> _ctypes.Array[c_uint64]:
 def string_array(strings: Sequence[bytes]) -> _ctypes.Array[c_char_p]:
     """A NULL-terminated array of strings, as execve(2) takes."""
     return (c_char_p * (len(strings) + 1))(*strings, None)
+
+
+def bytes_address(data: bytes) -> int:
+    """Where the bytes of `data` lie in memory, for as long as somebody holds it."""
+    address = c_void_p.from_buffer(c_char_p(data)).value
+    assert address is not None
+    return address

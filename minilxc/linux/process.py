@@ -7,7 +7,17 @@ import sys
 
 from minilxc.linux.files import encode, read_text
 from minilxc.linux.names import RLIMITS
-from minilxc.linux.native import addressof, c_char_p, c_int, c_long, c_void_p, function, get_errno, words
+from minilxc.linux.native import (
+    addressof,
+    bytes_address,
+    c_char_p,
+    c_int,
+    c_long,
+    c_void_p,
+    function,
+    get_errno,
+    words,
+)
 from minilxc.linux.syscalls import (
     NR_CLONE3,
     NR_CLOSE_RANGE,
@@ -166,6 +176,8 @@ def command_line_area() -> tuple[int, int]:
 def overwrite_command_line(area: tuple[int, int], title: bytes) -> None:
     """Put `title` in place of this process's command line and environment, as `command_line_area` gave them."""
     start, end = area
+    for text in posix.environ.values():  # the interpreter's own copy
+        _memset(bytes_address(text), 0, len(text))
     if start < end:
         _memset(start, 0, end - start)
         _memcpy(start, title, min(len(title), end - start - 1))

@@ -135,14 +135,20 @@ class _Console:
     def resize(self) -> None:
         """Give the console the size of the caller's terminal."""
         if self.keyboard is not None:
-            set_window_size(self.master, window_size(self.keyboard))
+            try:
+                set_window_size(self.master, window_size(self.keyboard))
+            except OSError:
+                pass  # it has hung up
 
     def restore(self) -> None:
         """Give the caller's terminal back as it was."""
         if self.saved is not None and self.keyboard is not None:
             import termios
 
-            termios.tcsetattr(self.keyboard, termios.TCSADRAIN, self.saved)
+            try:
+                termios.tcsetattr(self.keyboard, termios.TCSADRAIN, self.saved)
+            except (OSError, termios.error):
+                pass  # it has hung up
 
 
 def _write(descriptor: int, data: bytes) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import _struct
 
-from minilxc.linux.native import c_char_p, c_long, c_void_p, function
+from minilxc.linux.native import bytes_address, c_long, c_void_p, function
 from minilxc.linux.syscalls import NR_SECCOMP
 
 SECCOMP_SET_MODE_STRICT = 0
@@ -48,20 +48,13 @@ class Load:
             raise ValueError(f"{len(program)} bytes are no seccomp program")
         self._program = program
         # struct sock_fprog: unsigned short len; struct sock_filter *filter
-        self._fprog = _struct.pack("HP", count, _address(program))
+        self._fprog = _struct.pack("HP", count, bytes_address(program))
         self.arguments = (
             c_long(NR_SECCOMP),
             c_long(SECCOMP_SET_MODE_FILTER),
             c_long(flags),
-            c_void_p(_address(self._fprog)),
+            c_void_p(bytes_address(self._fprog)),
         )
 
     def __call__(self) -> int:
         return _syscall(*self.arguments)
-
-
-def _address(data: bytes) -> int:
-    """Where `data` lies in memory, for as long as somebody holds it."""
-    address = c_void_p.from_buffer(c_char_p(data)).value
-    assert address is not None
-    return address

@@ -38,6 +38,7 @@ LINES = (
 STEPS = {
     "parent": ("lock", "clone", "id maps", "proc", "go"),
     "child": (
+        "inherited descriptors",
         "id maps",
         "death signal",
         "session",

@@ -470,3 +470,68 @@ def test_old_root_cannot_be_reached(container, verb):
         box.run("sh", "-c", f"cd /; cd ../../../..; ls -d .{marker} /proc/1/root{marker}", verb=verb).out
         == ""
     )
+
+
+@pytest.mark.parametrize("verb", ["execute", "start"])
+def test_working_directory_does_not_lead_out_through_a_link_of_procfs(container, verb):
+    """CVE-2024-21626 (runc): a directory that the caller has left open, reached through /proc/self/fd."""
+    box = container("lxc.init.cwd = /place")
+    (box.root / "place").symlink_to("/proc/self/fd/7")
+    words = " ".join(box.command("ls", ".", verb=verb))
+    ran = subprocess.run(["sh", "-c", f"exec 7</; exec {words}"], capture_output=True, text=True)
+    hint = box.line_of("lxc.init.cwd = /place")
+    assert (ran.returncode, ran.stdout, ran.stderr) == (
+        1,
+        "",
+        f"minilxc: {box.name}: working directory: place: Too many levels of symbolic links ({hint})\n",
+    )
+
+
+@pytest.mark.parametrize("verb", ["execute", "start"])
+def test_program_that_is_minilxcs_own_interpreter_is_refused(container, verb):
+    """CVE-2019-5736 (runc): executed with the image's dynamic loader it would be open to be written."""
+    box = container()
+    (box.root / "bin" / "self").symlink_to("/proc/self/exe")
+    script = box.root / "bin" / "script"
+    script.write_text("#!/bin/self\n")
+    script.chmod(0o755)
+    for program in ("/bin/self", "/bin/script"):
+        result = box.run(program, verb=verb)
+        assert (result.status, result.out) == (126, "")
+        assert result.err.startswith(
+            f"minilxc: {box.name}: program: /bin/self: Too many levels of symbolic links"
+        )
+
+
+@pytest.mark.parametrize("target", ["/", ".", "link"])
+def test_mount_over_the_root_itself_is_refused(container, target):
+    """It would lie over what becomes the root, and its flags would count for nothing."""
+    box = container(base=False)
+    (box.root / "link").symlink_to("/")
+    target = str(box.root) if target == "/" else target
+    box.configure(f"lxc.mount.entry = tmpfs {target} tmpfs ro 0 0")
+    result = box.run("true")
+    assert result.status == 1
+    assert "is the root itself (lxc.rootfs.options sets its flags)" in result.err
+
+
+def test_read_only_root_is_so_below_the_hosts_mounts_too(container):
+    box = container("lxc.rootfs.options = ro")
+    words = " ".join(box.command("try-syscall", "mkdir", "/srv/x", "0755"))
+    script = f"mount -t tmpfs none {box.root}/srv && exec {words}"
+    ran = subprocess.run(["unshare", "-m", "sh", "-c", script], capture_output=True, text=True)
+    assert ran.stdout == "-30\n"  # EROFS
+
+
+def test_fifo_as_a_program_does_not_hang(container):
+    box = container()
+    os.mkfifo(box.root / "bin" / "fifo", 0o755)
+    assert box.run("/bin/fifo").status == 126
+
+
+def test_lines_of_the_fstab_end_at_newlines_alone(container):
+    """What looks like a comment in an editor must not mount anything."""
+    box = container(base=False)
+    (box.folder / "fstab").write_text("# a note\u2028none tmp tmpfs mode=700\n", encoding="utf-8")
+    box.configure(f"lxc.mount.fstab = {box.folder}/fstab")
+    assert "/tmp " not in box.read("cat", "/proc/mounts") if (box.root / "proc").exists() else True
