@@ -479,12 +479,8 @@ def test_working_directory_does_not_lead_out_through_a_link_of_procfs(container,
     (box.root / "place").symlink_to("/proc/self/fd/7")
     words = " ".join(box.command("ls", ".", verb=verb))
     ran = subprocess.run(["sh", "-c", f"exec 7</; exec {words}"], capture_output=True, text=True)
-    hint = box.line_of("lxc.init.cwd = /place")
-    assert (ran.returncode, ran.stdout, ran.stderr) == (
-        1,
-        "",
-        f"minilxc: {box.name}: working directory: place: Too many levels of symbolic links ({hint})\n",
-    )
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert ran.stderr.startswith(f"minilxc: {box.name}: working directory: /place: ")
 
 
 @pytest.mark.parametrize("verb", ["execute", "start"])
@@ -517,10 +513,13 @@ def test_mount_over_the_root_itself_is_refused(container, target):
 
 def test_read_only_root_is_so_below_the_hosts_mounts_too(container):
     box = container("lxc.rootfs.options = ro")
-    words = " ".join(box.command("try-syscall", "mkdir", "/srv/x", "0755"))
-    script = f"mount -t tmpfs none {box.root}/srv && exec {words}"
-    ran = subprocess.run(["unshare", "-m", "sh", "-c", script], capture_output=True, text=True)
-    assert ran.stdout == "-30\n"  # EROFS
+    (box.root / "srv").mkdir(exist_ok=True)
+    script = f'mount -t tmpfs none {box.root}/srv && exec "$@"'
+    command = box.command("try-syscall", "mkdir", "/srv/x", "0755")
+    ran = subprocess.run(
+        ["unshare", "-m", "sh", "-c", script, "sh", *command], capture_output=True, text=True
+    )
+    assert (ran.stdout, ran.stderr) == ("-30\n", "")  # EROFS
 
 
 def test_fifo_as_a_program_does_not_hang(container):
