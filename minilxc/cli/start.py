@@ -48,17 +48,20 @@ def _run(command: options.Command, words: Sequence[str]) -> int:
     given = options.read(command, words)
     if options.show_about(command, given):
         return 0
+    log = None
     try:
-        return _start(command, given)
+        name, lxcpath, config = _read(command, given)
+        log = _open_log(given, config)
+        return _start(command, given, name, lxcpath, config, log)
     except MinilxcError as error:
-        log = _open_log(given, None, quiet=True)
-        log.write(ERROR, "start", str(error))
+        (log or _open_log(given, None, quiet=True)).write(ERROR, "start", str(error))
         if options.QUIET in given:
             return error.status if not isinstance(error, UsageError) else 2
         raise
 
 
-def _start(command: options.Command, given: options.Given) -> int:
+def _read(command: options.Command, given: options.Given) -> tuple[str, str, Config]:
+    """Name, path and config of the container to start."""
     from minilxc.launch import lock
     from minilxc.launch import plan as planning
 
@@ -69,8 +72,12 @@ def _start(command: options.Command, given: options.Given) -> int:
     if command is START and options.FOREGROUND not in given and options.DRY_RUN not in given:
         raise UsageError("a start in the background is not supported yet", hint="use -F")
     lxcpath = given.get(options.PATH) or lock.DEFAULT_PATH
-    config = read_config(given, command, lxcpath, name)
-    log = _open_log(given, config)
+    return name, lxcpath, read_config(given, command, lxcpath, name)
+
+
+def _start(
+    command: options.Command, given: options.Given, name: str, lxcpath: str, config: Config, log: Log
+) -> int:
     for level, where, text in config.notes:
         log.write(level, "config", f"{where}: {text}")
     plan = make_plan(config, name, lxcpath, given.words, command is EXECUTE, log)

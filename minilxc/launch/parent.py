@@ -211,16 +211,15 @@ def _step_error(plan: Plan, step: str, number: int, thing: object, reason: str |
 
 def _blame(plan: Plan, step: str, thing: str) -> str | None:
     """The line of the config that a failure of `step` about `thing` comes from, where one does."""
-    for known, about, where in plan.wheres:
-        if known == step and about in thing:
-            return where
-    if step != "mounts":
-        return None
-    for mount in plan.mounts:
-        names = (mount.source, mount.target, f"{mount.fstype} on {mount.target}")
-        if any(name and thing.startswith(name) for name in names):
-            return f"{mount.where}; 'optional' would skip it"
-    return None
+    # The longest name counts: one may begin like another.
+    found = [(len(about), where) for known, about, where in plan.wheres if known == step and about in thing]
+    if step == "mounts":
+        for mount in plan.mounts:
+            names = (mount.source, mount.target, f"{mount.fstype} on {mount.target}")
+            lengths = [len(name) for name in names if name and thing.startswith(name)]
+            if lengths and not mount.optional:
+                found.append((max(lengths), f"{mount.where}; 'optional' would skip it"))
+    return max(found, key=lambda candidate: candidate[0])[1] if found else None
 
 
 def _exec_error(plan: Plan, number: int) -> ExecError:

@@ -277,7 +277,7 @@ def _wheres(config: Config) -> tuple[tuple[str, str, str], ...]:
     for step, group, directory in (("sysctl", "lxc.sysctl", "/proc/sys"), ("proc", "lxc.proc", "")):
         for entry in config.entries(group):
             found.append((step, f"{directory}/{entry.value[0].replace('.', '/')}", entry.where))
-    for thing in ("proc", "sysfs"):
+    for thing in ("proc", "sys"):
         found.append(("system mounts", thing, config.where("lxc.mount.auto") or ""))
     for name, entry in config.group("lxc.prlimit").items():
         found.append(("limits", name, entry.where))

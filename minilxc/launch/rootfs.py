@@ -64,6 +64,11 @@ def from_config(config: Config) -> Rootfs:
     """The root file system that the config names. Raises ConfigError."""
     value = config.get("lxc.rootfs.path")
     if value is None:
+        if config.get("lxc.rootfs.options"):
+            raise ConfigError(
+                "lxc.rootfs.options: there is no lxc.rootfs.path to mount with them",
+                config.where("lxc.rootfs.options"),
+            )
         return Rootfs(None, "/")
     image, path = value[0] == "loop", value[1]
     where = config.where("lxc.rootfs.path") or ""

@@ -334,3 +334,35 @@ def test_name_that_lxc_runs_is_refused(container, spelling):
         for path in (box.root / ".lxc", place):
             box.may_make |= {str(found) for found in path.rglob("*")} | {str(path)}
     assert result == (1, "", f"minilxc: {box.name}: is running already, under LXC\n")
+
+
+@pytest.mark.parametrize(
+    ("entries", "blamed"),
+    [
+        (("/tmp mnt none bind", "/tmpnope opt none bind"), 1),
+        (("tmpfs opt tmpfs create=dir", "/tmp optnope none bind"), 1),
+        (("/nope mnt none bind,optional", "/nope mnt none bind"), 1),
+    ],
+)
+def test_line_that_failed_is_blamed_and_not_one_that_begins_alike(container, entries, blamed):
+    lines = [f"lxc.mount.entry = {entry}" for entry in entries]
+    box = container(*lines)
+    for name in ("mnt", "opt", "optnone"):
+        (box.root / name).mkdir(exist_ok=True)
+    box.remember_files()
+    result = box.run("true")
+    assert result.status == 1
+    assert result.err.endswith(f"({box.line_of(lines[blamed])}; 'optional' would skip it)\n")
+
+
+def test_log_of_the_config_tells_why_a_start_has_failed(container):
+    box = container()
+    log = box.folder / "log"
+    log.touch()
+    box.remember_files()
+    box.configure(
+        "lxc.mount.entry = /nope nowhere none bind", f"lxc.log.file = {log}", "lxc.log.level = WARN"
+    )
+    result = box.run("true")
+    assert result.status == 1
+    assert "mounts: nowhere: No such file or directory" in log.read_text()
