@@ -26,7 +26,7 @@ CAP_SYS_ADMIN = 21
 class Credentials:
     """Who the payload is. Immutable. `dropped` are the capabilities that leave the bounding set.
 
-    `groups` None: none, as settled when the id map was entered. `last_capability` is the kernel's.
+    `groups` None: they were settled when the id map was entered. `last_capability` is the kernel's.
     """
 
     __slots__ = ("dropped", "gid", "groups", "last_capability", "no_new_privs", "uid")
@@ -63,11 +63,10 @@ def from_config(config: Config) -> Credentials:
         dropped = tuple(capability for capability in range(last + 1) if capability not in keep)
     else:
         dropped = tuple(capability for capability in config.get("lxc.cap.drop") if capability <= last)
-    groups = config.get("lxc.init.groups")
     return Credentials(
         config.get("lxc.init.uid"),
         config.get("lxc.init.gid"),
-        groups if groups or not config.get("lxc.idmap") else None,
+        None if config.get("lxc.idmap") else config.get("lxc.init.groups"),
         dropped,
         last,
         config.get("lxc.no_new_privs"),

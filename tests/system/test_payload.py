@@ -272,13 +272,6 @@ def test_script_without_an_interpreter_is_run_by_the_shell(container, verb):
     assert box.read("/bin/plain", "a b", "c", verb=verb) == "/bin/plain [a b] [c]\n"
 
 
-@BOTH
-def test_groups_are_set_under_an_id_map_too(container, verb):
-    box = container("lxc.idmap = u 0 100000 1000", "lxc.idmap = g 0 100000 1000", "lxc.init.groups = 7,8")
-    status = status_fields(box.read("cat", "/proc/self/status", verb=verb))
-    assert status["Groups"].split() == ["7", "8"]
-
-
 def test_flags_of_a_root_that_is_not_named_are_refused(container):
     box = container(base=False)
     (box.folder / "config").write_text("lxc.rootfs.options = ro\n")
