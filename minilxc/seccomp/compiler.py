@@ -18,15 +18,18 @@ What stays with libseccomp is the order among argument filters of one call, whic
 a filter for a single call is built with the library, and the decision it makes after the call's
 number matched is taken over. What the library refuses (EEXIST) is an error that names both lines;
 where its decision is wrong (2.5.4, ranges that overlap in two arguments: no rule matches, and one
-answers) the rules are tried in the policy's order.
+answers) or never made (the same; it loops) the rules are tried in the policy's order.
 """
 
 from __future__ import annotations
 
+import errno
 import os
+import resource
 import struct
+from contextlib import suppress
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from minilxc.errors import PolicyError
 
@@ -54,12 +57,16 @@ from .samples import condition_arguments
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from io import FileIO
 
     from .arch import Abi
     from .policy import Filter
     from .rules import AbiRules, Entry, Rules
 
+    _Tests = tuple[tuple[tuple[Filter, ...], int], ...]
+
 _CALL = "read"  # any that every ABI has
+_CPU_SECONDS = 5  # a thousand times what libseccomp needs for the rules of one call
 
 _TESTS: Final[Mapping[int, Callable[[int, int], bool]]] = {
     JUMP_EQUAL: lambda a, k: a == k,
@@ -143,9 +150,12 @@ def _conditions(graph: Graph, abi: Abi, stage: Conditions, otherwise: int) -> in
     answers = list(dict.fromkeys(rule.action for rule in stage.rules))
     tests = tuple((rule.filters, answers.index(rule.action)) for rule in stage.rules)
     try:
-        block, start = _decision(abi.wide, tests)
+        decision = _decision(abi.wide, tests)
     except FileExistsError:
         raise _contradiction(abi, stage) from None
+    if decision is None:
+        return _in_order(graph, abi, stage, otherwise)
+    block, start = decision
     if len(block) > MAX_INSTRUCTIONS:
         raise PolicyError(
             f"libseccomp makes {len(block)} instructions of this call's filters, the kernel takes {MAX_INSTRUCTIONS}",
@@ -196,16 +206,36 @@ def _contradiction(abi: Abi, stage: Conditions) -> PolicyError:
 
 
 @lru_cache(maxsize=256)
-def _decision(
-    wide: bool, tests: tuple[tuple[tuple[Filter, ...], int], ...]
-) -> tuple[tuple[Instruction, ...], int]:
+def _decision(wide: bool, tests: _Tests) -> tuple[tuple[Instruction, ...], int] | None:
     """libseccomp's program for rules on one call: all its instructions, and where the decision begins.
 
     `tests` are (filters, index of the answer). The program returns TRACE where no rule matches, and
     ERRNO + index for an answer: stand-ins, which no kernel and no library lacks. It is for a
     little-endian ABI whose argument words have 64 bits (`wide`) or 32.
-    Raises FileExistsError for rules that the library takes for a contradiction.
+    None where the library comes to no end.
+    Raises FileExistsError for rules that it takes for a contradiction.
     """
+    # Seen for several rules of which one looks at several arguments.
+    may_hang = len(tests) > 1 and any(len(filters) > 1 for filters, _ in tests)
+    fd = os.memfd_create("minilxc-filter", os.MFD_CLOEXEC)
+    with open(fd, "r+b", buffering=0) as file:
+        try:
+            (_export_in_child if may_hang else _export)(file, wide, tests)
+        except TimeoutError:
+            return None
+        file.seek(0)
+        data = file.read()
+    block = tuple(Instruction._make(fields) for fields in struct.iter_unpack("<HBBI", data))
+    number = _call_number(wide)
+    number_loaded = block.index(Instruction(LOAD, 0, 0, NR))
+    for at in range(number_loaded + 1, len(block)):
+        if block[at].code == JUMP_EQUAL and block[at].k == number:
+            return block, at + 1 + block[at].jt
+    raise AssertionError("libseccomp's program does not test the call number")
+
+
+def _export(file: FileIO, wide: bool, tests: _Tests) -> None:
+    """Let libseccomp write its program for `tests`. Raises OSError."""
     lib = calls.library()
     context = lib.SyscallFilter(lib.TRACE(0))
     native, wanted = lib.system_arch(), _pattern(wide).token
@@ -221,18 +251,42 @@ def _decision(
             for test in filters
         ]
         context.add_rule(lib.ERRNO(index), _CALL, *arguments)
-    fd = os.memfd_create("minilxc-filter", os.MFD_CLOEXEC)
-    with open(fd, "r+b", buffering=0) as file:
-        context.export_bpf(file)
-        file.seek(0)
-        data = file.read()
-    block = tuple(Instruction._make(fields) for fields in struct.iter_unpack("<HBBI", data))
-    number = _call_number(wide)
-    number_loaded = block.index(Instruction(LOAD, 0, 0, NR))
-    for at in range(number_loaded + 1, len(block)):
-        if block[at].code == JUMP_EQUAL and block[at].k == number:
-            return block, at + 1 + block[at].jt
-    raise AssertionError("libseccomp's program does not test the call number")
+    context.export_bpf(file)
+
+
+def _export_in_child(file: FileIO, wide: bool, tests: _Tests) -> None:
+    """As `_export`, in a process that the kernel ends after a while: libseccomp 2.5.4 may loop for ever.
+
+    Raises OSError, TimeoutError where it did not end. setrlimit(2), RLIMIT_CPU.
+    """
+    calls.library()
+    receive, send = os.pipe2(os.O_CLOEXEC)
+    with open(receive, "rb") as answer, open(send, "wb", buffering=0) as report:
+        pid = os.fork()
+        if pid == 0:
+            _report_export(report, file, wide, tests)
+        report.close()
+        told = answer.read()
+    with suppress(ChildProcessError):  # the caller may ignore SIGCHLD
+        os.waitpid(pid, 0)
+    if not told:
+        raise TimeoutError
+    if told != b"0":
+        raise OSError(int(told), os.strerror(int(told)))
+
+
+def _report_export(report: FileIO, file: FileIO, wide: bool, tests: _Tests) -> NoReturn:
+    """In the child: export, and write the errno, 0 for success."""
+    try:
+        resource.setrlimit(resource.RLIMIT_CPU, (_CPU_SECONDS, _CPU_SECONDS))
+        try:
+            _export(file, wide, tests)
+            number = 0
+        except OSError as error:
+            number = error.errno or errno.EIO
+        report.write(b"%d" % number)
+    finally:
+        os._exit(0)  # whatever happens, the caller's code must not go on here
 
 
 def _pattern(wide: bool) -> Abi:

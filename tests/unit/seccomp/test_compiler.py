@@ -153,6 +153,20 @@ def test_where_libseccomp_answers_wrongly_the_first_rule_stands(machine: str) ->
     assert {question: ask(built, f"{abi}: {question}") for question in answers} == answers
 
 
+def test_where_libseccomp_comes_to_no_end_the_first_rule_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    """libseccomp 2.5.4 loops for ever over these two, in this order."""
+    monkeypatch.setattr("minilxc.seccomp.compiler._CPU_SECONDS", 1)
+    text = "2\ndenylist\nread errno 5 [0,2,<=][1,0x100000000,==]\nread errno 6 [0,2,<=][2,0,&=,1]\n"
+    built = compiled(text, "amd64")
+    answers = {
+        "read(1, 0x100000000, 2)": "ERRNO(5)",
+        "read(1, 0x100000000, 1)": "ERRNO(5)",
+        "read(1, 1, 2)": "ERRNO(6)",
+        "read(1, 1, 1)": "ALLOW",
+    }
+    assert {call: ask(built, f"x86_64: {call}") for call in answers} == answers
+
+
 OPERATORS = [
     ("==", "001000"),
     ("!=", "110111"),
