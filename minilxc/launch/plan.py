@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 CAP_NET_ADMIN = 12
 _NAME_BYTES = 64
+_NEWER = "minilxc.seccomp.newer"
 
 
 class Plan:
@@ -171,14 +172,15 @@ def make(
     command: Sequence[str],
     *,
     with_init: bool,
-    prepare: Callable[[str], Prepared],
+    prepare: Callable[[str, tuple[str, str] | None], Prepared],
     debug: Callable[[int, str, str], None],
 ) -> Plan:
     """The plan for `config`.
 
     `command` takes the place of the config's program; `with_init` is the difference between execute
-    and start. `prepare(path)` gives the filters of a policy; `debug(level, subject, text)` is
-    the log. Raises ConfigError, PolicyError, StartError or Refused; changes nothing.
+    and start. `prepare(path, newer)` gives the filters of a policy, `newer` being None or the action
+    for calls newer than it and the place that says so; `debug(level, subject, text)` is the log.
+    Raises ConfigError, PolicyError, StartError or Refused; changes nothing.
     """
     namespaces, loopback = _namespaces(config)
     idmap = _idmap(config, namespaces)
@@ -602,9 +604,13 @@ def _program(config: Config, command: Sequence[str], with_init: bool) -> Program
     return Program(tuple(command), environment, config.get("lxc.init.cwd"), key)
 
 
-def _filters(config: Config, prepare: Callable[[str], Prepared]) -> Prepared | None:
+def _filters(config: Config, prepare: Callable[[str, tuple[str, str] | None], Prepared]) -> Prepared | None:
     path = config.get("lxc.seccomp.profile")
+    newer = config.get(_NEWER)
+    newer_where = config.where(_NEWER) or ""
     if path is None:
+        if newer is not None:
+            raise ConfigError(f"{_NEWER}: there is no policy", newer_where, "lxc.seccomp.profile names one")
         return None
     where = config.where("lxc.seccomp.profile") or ""
     if not exists(path):
@@ -619,4 +625,4 @@ def _filters(config: Config, prepare: Callable[[str], Prepared]) -> Prepared | N
             where,
             "lxc.seccomp.allow_nesting = 1 stacks both",
         )
-    return prepare(path)
+    return prepare(path, None if newer is None else (newer, f"{newer_where}: {_NEWER}"))
