@@ -253,8 +253,9 @@ def meaning(
         table = calls.table(abi)
         multiplexed = _multiplexed(abi)
         plain: dict[str, Said] = {}
+        written: dict[str, list[Said]] = {}
         by_call: dict[str, list[Said]] = {}
-        altered: dict[str, str] = {}
+        certain: set[str] = set()
         for name, group, filters in _wanted(profile, host):
             ruled = [(name, filters)] if name in table or name in multiplexed else []
             if name in multiplexed and filters and actions.runs(group.action):
@@ -266,14 +267,22 @@ def meaning(
                 if not tests:
                     plain.setdefault(call, Said(group.action, (), group.where))
                     continue
+                written.setdefault(call, []).append(Said(group.action, tests, group.where))
                 made = narrowed(abi, tests, group.where, tell)
                 by_call.setdefault(call, []).extend(Said(group.action, each, group.where) for each in made)
-                if len(made) > 1 or made == [()]:
-                    altered[call] = group.where
-        for call, where in altered.items():
-            if call not in plain and _may_collide(by_call[call]):
+                if any(len(each) < len(tests) for each in made):
+                    certain.add(call)
+        for call, as_written in written.items():
+            masks = abi.wide and abi.bits == 32 and by_call[call] != as_written
+            if call not in plain and (masks or call in certain) and _may_collide(by_call[call]):
                 what = f"{call}: which of several rules answers on {abi.name} is up to libseccomp"
-                tell(Loss(where, what, "the order may differ"))
+                instead = (
+                    "a comparison that always holds is left out"
+                    if call in certain
+                    else f"64 bits are compared on {abi.name}"
+                )
+                tell(Loss(as_written[-1].where, what, instead))
+                by_call[call] = as_written
         # A rule without filters replaces all others, before and after it.
         found[abi] = {call: _in_force(said) for call, said in by_call.items() if said} | {
             call: (said,) for call, said in plain.items()

@@ -210,6 +210,11 @@ def answer(rules: Rules, abi: Abi, number: int, args: Sequence[int]) -> frozense
     return frozenset(verdict.action for verdict in verdicts(rules, abi, number, args))
 
 
+def enosys(machine: Machine) -> int:
+    """The number of ENOSYS on `machine`."""
+    return _ENOSYS[_errnos(machine.errnos)]
+
+
 def holds(test: Filter, word: int) -> bool:
     """True when the filter matches the argument `word`."""
     if test.op == "&=":
@@ -277,7 +282,7 @@ def _in_numbers(line: Line, machine: Machine) -> Line:
 
 def _errno_on(machine: Machine, name: str, action: int) -> int:
     """`action`, whose errno may have a name: with the machine's number for it."""
-    return actions.ERRNO + _ENOSYS[_errnos(machine.errnos)] if name == "ENOSYS" else action
+    return actions.ERRNO + enosys(machine) if name == "ENOSYS" else action
 
 
 def _errnos(family: str) -> str:

@@ -13,6 +13,7 @@ from minilxc.seccomp.program import Program
 CREATE = """
 if mountpoint -q /sys/fs/cgroup/unified; then umount /sys/fs/cgroup/unified; fi
 crun --root "$1" --cgroup-manager=disabled create --bundle "$2" "$3" || exit
+cp "$1/$3/seccomp.bpf" "$1/filter" # it is there only while there is a container
 crun --root "$1" --cgroup-manager=disabled delete --force "$3"
 """
 _numbers = itertools.count(1)
@@ -50,10 +51,22 @@ def filter_of(profile: dict, folder: Path) -> Program:
     }
     (bundle / "config.json").write_text(json.dumps(config))
     name = f"minilxc-{next(_numbers)}"
-    # the filter lies in the container's state only while there is a container
-    script = CREATE.replace("|| exit\n", '|| exit\ncp "$1/$3/seccomp.bpf" "$1/filter"\n')
+    # in namespaces that end with it, and with them whatever crun leaves
     done = subprocess.run(
-        ["unshare", "--mount", "sh", "-c", script, "sh", folder / "state", bundle, name],
+        [
+            "unshare",
+            "--mount",
+            "--pid",
+            "--fork",
+            "--mount-proc",
+            "sh",
+            "-c",
+            CREATE,
+            "sh",
+            folder / "state",
+            bundle,
+            name,
+        ],
         capture_output=True,
         text=True,
     )

@@ -39,5 +39,6 @@ def test_the_key_counts_although_the_policy_is_cached(container):
 def test_a_denylist_with_the_key_does_not_start(container):
     box = container(KEY, policy="2\ndenylist\nmkdir errno 1\n")
     result = box.run("true")
-    why = f"only an allowlist has newer calls, and {box.policy_file}:2 says 'allow' to every call that the policy does not name"
-    assert result == (1, "", f"minilxc: {box.line_of(KEY)}: minilxc.seccomp.newer: {why}\n")
+    where = f"{box.line_of(KEY)}: minilxc.seccomp.newer"
+    why = f"{box.policy_file}:2 says 'allow' to every call that the policy does not name"
+    assert result == (1, "", f"minilxc: {where}: only an allowlist has newer calls, and {why}\n")

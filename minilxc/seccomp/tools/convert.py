@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 from minilxc.errors import MinilxcError, UsageError, printable
 from minilxc.linux.names import CAPABILITIES
 
-from .. import convert, oci
+from .. import oci
 from ..arch import suggestion
+from ..policy_to_profile import to_oci
+from ..profile_to_policy import to_policy
 from . import common
 
 if TYPE_CHECKING:
@@ -63,12 +65,12 @@ def run(args: Namespace) -> int:
     machines = common.machines(args)
     if source == _OCI:
         hosts = [oci.Host(machine, _capabilities(args.cap), _kernel(args.kernel)) for machine in machines]
-        converted = convert.to_policy(oci.parse(text, path), hosts)
+        converted = to_policy(oci.parse(text, path), hosts)
     else:
         for option, given in (("--cap", args.cap), ("--kernel", args.kernel)):
             if given:
                 raise UsageError(f"{option} is for a profile, and {path} is a policy")
-        converted = convert.to_oci(text, path, machines)
+        converted = to_oci(text, path, machines)
     for loss in converted.losses:
         told = f"{loss.what}: {loss.instead}" if args.lossy else f"{loss.what} (--lossy: {loss.instead})"
         print(printable(f"{loss.where}: {told}"), file=sys.stderr)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from minilxc.seccomp.build import Built
 
 ENOSYS = "errno ENOSYS"
+WHO_ANSWERS = "(lxc.seccomp.notify.proxy names who does; 'seccomp compile' takes --notify)"
 
 
 def compiled(text: str, machine: str, action: str = ENOSYS) -> Built:
@@ -184,11 +185,7 @@ def test_any_action_of_the_language_will_do(action: str, answer: str) -> None:
         ("errno 4095", "c:1: errno 4095 is above 4094"),
         ("errno ENOSYS # new", "c:1: '# new' after the action"),
         ("kill [0,1,==]", "c:1: '[0,1,==]' after the action"),
-        (
-            "notify",
-            "c:1: 'notify' without anybody to answer it"
-            + " (lxc.seccomp.notify.proxy names who does; 'seccomp compile' takes --notify)",
-        ),
+        ("notify", f"c:1: 'notify' without anybody to answer it {WHO_ANSWERS}"),
     ],
 )
 def test_what_is_no_action_is_refused(action: str, why: str) -> None:
