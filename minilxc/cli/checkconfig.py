@@ -87,7 +87,7 @@ class _Several(Exception):
         self.errors = errors
 
 
-def _prepare(path: str) -> Prepared:
+def _prepare(path: str, newer: tuple[str, str] | None) -> Prepared:
     """Compile the policy anew, as no start has, and say everything that is wrong with it."""
     from minilxc.seccomp import policy
     from minilxc.seccomp.prepare import prepare
@@ -96,7 +96,7 @@ def _prepare(path: str) -> Prepared:
     wrong = policy.errors(read(path), path)
     if len(wrong) > 1:
         raise _Several(wrong)
-    return prepare(path, machine=None, cache_dir=None)
+    return prepare(path, machine=None, cache_dir=None, newer=newer)
 
 
 def _lacking(plan: Plan) -> Iterator[str]:

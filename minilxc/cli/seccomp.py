@@ -12,7 +12,14 @@ from minilxc.errors import MinilxcError, PolicyError, UsageError
 SUMMARY = "work with seccomp policies"
 
 COMMANDS: Final = {
+    "check": "minilxc.seccomp.tools.check",
     "compile": "minilxc.seccomp.tools.compile",
+    "explain": "minilxc.seccomp.tools.explain",
+    "disasm": "minilxc.seccomp.tools.disasm",
+    "simulate": "minilxc.seccomp.tools.simulate",
+    "diff": "minilxc.seccomp.tools.diff",
+    "convert": "minilxc.seccomp.tools.convert",
+    "stats": "minilxc.seccomp.tools.stats",
 }
 """Word to module. A module has SUMMARY, options(parser) and run(args); only the chosen one is imported."""
 

@@ -112,13 +112,17 @@ def make_plan(config: Config, name: str, lxcpath: str, words: list[str], with_in
     """The plan of a start, with its policy compiled or taken from the cache."""
     from minilxc.launch import plan as planning
 
-    def prepare(path: str) -> Prepared:
+    def prepare(path: str, newer: tuple[str, str] | None) -> Prepared:
         from minilxc.launch.lock import open_state_directory
         from minilxc.seccomp.prepare import prepare
 
         cache = f"{open_state_directory()}/seccomp"
         return prepare(
-            path, machine=None, cache_dir=cache, debug=lambda text: log.write(DEBUG, "seccomp", text)
+            path,
+            machine=None,
+            cache_dir=cache,
+            newer=newer,
+            debug=lambda text: log.write(DEBUG, "seccomp", text),
         )
 
     return planning.make(config, name, lxcpath, words, with_init=with_init, prepare=prepare, debug=log.write)

@@ -229,6 +229,11 @@ TABLE: tuple[Key, ...] = (
     Key("lxc.seccomp.notify.cookie", parse=values.string, support=LATER, subsystem="seccomp", since="4.0",
         example="web1",
         help="A text that goes to the notify proxy with each request."),
+    Key("minilxc.seccomp.newer", parse=values.string, subsystem="seccomp", since="minilxc 0.1",
+        example="errno ENOSYS",
+        help="The action for system calls that are newer than the policy, an allowlist: those with a higher "
+             "number than any that it names on an ABI. `errno ENOSYS` lets new C libraries fall back to what "
+             "the policy knows. Without it they get the policy's default. LXC ignores this line."),
     # Namespaces
     Key("lxc.idmap", parse=values.id_map, default=(), many=True, subsystem="idmap", since="2.1",
         old=("lxc.id_map",), example="u 0 100000 65536",

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from minilxc.seccomp.prepare import Prepared
 
 _NAME_BYTES = 64
+_NEWER = "minilxc.seccomp.newer"
 
 
 class Plan:
@@ -176,14 +177,15 @@ def make(
     command: Sequence[str],
     *,
     with_init: bool,
-    prepare: Callable[[str], Prepared],
+    prepare: Callable[[str, tuple[str, str] | None], Prepared],
     debug: Callable[[int, str, str], None],
 ) -> Plan:
     """The plan for `config`.
 
     `command` takes the place of the config's program; `with_init` is the difference between execute
-    and start. `prepare(path)` gives the filters of a policy; `debug(level, subject, text)` is
-    the log. Raises ConfigError, PolicyError, StartError or Refused; changes nothing.
+    and start. `prepare(path, newer)` gives the filters of a policy, `newer` being None or the action
+    for calls newer than it and the place that says so; `debug(level, subject, text)` is the log.
+    Raises ConfigError, PolicyError, StartError or Refused; changes nothing.
     """
     spaces, loopback = namespaces.from_config(config)
     _refuse_host_changes(config, spaces)
@@ -284,9 +286,13 @@ def _wheres(config: Config) -> tuple[tuple[str, str, str], ...]:
     return tuple(where for where in found if where[2])
 
 
-def _filters(config: Config, prepare: Callable[[str], Prepared]) -> Prepared | None:
+def _filters(config: Config, prepare: Callable[[str, tuple[str, str] | None], Prepared]) -> Prepared | None:
     path = config.get("lxc.seccomp.profile")
+    newer = config.get(_NEWER)
+    newer_where = config.where(_NEWER) or ""
     if path is None:
+        if newer is not None:
+            raise ConfigError(f"{_NEWER}: there is no policy", newer_where, "lxc.seccomp.profile names one")
         return None
     where = config.where("lxc.seccomp.profile") or ""
     if not exists(path):
@@ -301,4 +307,4 @@ def _filters(config: Config, prepare: Callable[[str], Prepared]) -> Prepared | N
             where,
             "lxc.seccomp.allow_nesting = 1 stacks both",
         )
-    return prepare(path)
+    return prepare(path, None if newer is None else (newer, f"{newer_where}: {_NEWER}"))

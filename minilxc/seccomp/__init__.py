@@ -4,5 +4,8 @@ The flow, one module a step: `policy` (text to lines), `rules` (lines to rules p
 (rules to a `program`), `verify` (the program is run against its rules). `prepare` is what a start
 calls, `cache` what makes its second call quick, `loader` what hands a program to the kernel.
 `arch` is the table of architectures, `calls` the tables of system calls, `actions` the answers.
+On top of these: `explain` (which line decides), `disassemble`, `trace`, `diff` and `stats`, with
+`symbolic`, which runs programs on calls that are known in part, and `inputs`, which tells policies,
+programs and profiles apart. `api` is `minilxc.Policy`.
 `tools` has one module for each `minilxc seccomp` command. Importing this package loads none of them.
 """

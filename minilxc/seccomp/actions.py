@@ -46,7 +46,9 @@ def name(action: int) -> str:
 
 
 def word(action: int) -> str:
-    """`action` as a policy writes it: allow, kill, errno 1. For the language's actions only."""
+    """`action` as a policy writes it: allow, kill, errno 1; "trace 1", too, which no policy can say."""
+    if action & 0xFFFF0000 == TRACE:
+        return f"trace {action & 0xFFFF}"
     if action & 0xFFFF0000 == ERRNO:
         return f"errno {action & 0xFFFF}"
     return next(word for word, value in WORDS.items() if value == action)

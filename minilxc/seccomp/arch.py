@@ -37,7 +37,7 @@ class Abi:
     wide          argument words carry 64 bits (also x32 and n32: theirs are whole 64-bit registers)
     base          first call number; numbers common to all architectures are counted from it
     multiplexed   socketcall(2) and ipc(2) exist besides, or instead of, the calls they stand for
-    private       numbers outside the ordinary range
+    private       numbers outside the sequence in which the kernel numbers new calls, ascending
     """
 
     __slots__ = (
@@ -86,7 +86,14 @@ class Abi:
 ABIS = (
     Abi("x86_64", audit=62 | _64BIT | _LITTLE, also=("amd64", "x86-64")),
     Abi("x86", audit=3 | _LITTLE, also=("i386",), multiplexed=True),
-    Abi("x32", audit=62 | _64BIT | _LITTLE, token=62 | _LITTLE, base=X32_BIT, wide=True),
+    Abi(
+        "x32",
+        audit=62 | _64BIT | _LITTLE,
+        token=62 | _LITTLE,
+        base=X32_BIT,
+        wide=True,
+        private=tuple(range(X32_BIT + 512, X32_BIT + 548)),
+    ),
     Abi("aarch64", audit=183 | _64BIT | _LITTLE, also=("arm64",)),
     Abi("arm", audit=40 | _LITTLE, also=("armhf", "armel"), private=tuple(range(0xF0001, 0xF0007))),
     Abi("ppc64le", audit=21 | _64BIT | _LITTLE, also=("ppc64el",), multiplexed=True),

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .arch import Machine
+    from .policy import Newer
     from .program import Program
     from .rules import Rules
 
@@ -30,15 +31,17 @@ def build(
     machine: Machine,
     *,
     notify: bool = False,
+    newer: Newer | None = None,
     debug: Callable[[str], None] | None = None,
 ) -> Built:
     """The program of the policy `text`, which messages call `path`, for `machine`.
 
-    `notify`: somebody will answer the policy's notify rules. `debug` is told each line's meaning.
+    `notify`: somebody will answer the policy's notify rules. `newer` answers calls newer than the
+    policy. `debug` is told each line's meaning.
     Raises PolicyError; MinilxcError when libseccomp is missing or does not know the machine.
     """
     policy = policies.parse(text, path)
-    return build_rules(ruling.build(policy, machine, notify=notify, debug=debug))
+    return build_rules(ruling.build(policy, machine, notify=notify, newer=newer, debug=debug))
 
 
 def build_rules(rules: Rules) -> Built:

@@ -18,7 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-FORMAT = 1
+FORMAT = 2
 """Part of each key. Raise it with every change of what a policy compiles to, or of an entry's form."""
 
 MAX_ENTRIES = 256
@@ -30,11 +30,12 @@ _FOLDERS = ("/lib", "/usr/lib", "/lib64", "/usr/lib64", "/usr/local/lib", "/usr/
 _SERIAL = [0]
 
 
-def key(text: bytes, path: str, machine: str, notify: bool) -> str:
+def key(text: bytes, path: str, machine: str, notify: bool, newer: str = "") -> str:
     """The name of the entry for a policy: whatever changes its programs changes the key.
 
-    `text` is the policy, `path` its name in messages, `machine` what the programs are for. The
-    installed libseccomp is identified by its file, without opening it.
+    `text` is the policy, `path` its name in messages, `machine` what the programs are for, `newer`
+    the action for calls newer than the policy as it is written, "" without one. The installed
+    libseccomp is identified by its file, without opening it.
     """
     digest = blake2b(digest_size=20)
     for part in (
@@ -43,6 +44,7 @@ def key(text: bytes, path: str, machine: str, notify: bool) -> str:
         encode(path),
         machine.encode("utf-8", "surrogateescape"),
         b"%d" % notify,
+        encode(newer),
         _library().encode(),
     ):
         digest.update(b"%d:" % len(part))

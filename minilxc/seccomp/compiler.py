@@ -99,18 +99,26 @@ def compile_rules(rules: Rules) -> Program:
 
 def _numbers(graph: Graph, abis: Sequence[AbiRules], default: int) -> int:
     """The search for A, a call number, among the ABIs that share an audit value."""
-    otherwise = graph.answer(default)
     leaves = {
         number: _entry(graph, each.abi, entry) for each in abis for number, entry in each.entries.items()
     }
-    ranges = [(0, otherwise)]
-    if all(each.abi.base == X32_BIT for each in abis):
-        # x32 alone: what has not its bit is a call of x86_64, an ABI which is not there
-        ranges = [(0, graph.answer(actions.KILL_THREAD)), (X32_BIT, otherwise)]
-    for number in sorted(leaves):
-        if ranges[-1][0] == number:
-            ranges.pop()
-        ranges += [(number, leaves[number]), (number + 1, otherwise)]
+    spans = [span for each in abis for span in each.spans]
+    starts = {0, X32_BIT}
+    for numbers in (*(span.numbers for span in spans), *(range(number, number + 1) for number in leaves)):
+        starts.update((numbers.start, numbers.stop))
+    # x32 alone: what has not its bit is a call of x86_64, an ABI which is not there
+    least = X32_BIT if all(each.abi.base == X32_BIT for each in abis) else 0
+
+    def unruled(number: int) -> int:
+        if number < least:
+            return graph.answer(actions.KILL_THREAD)
+        return graph.answer(next((span.action for span in spans if number in span.numbers), default))
+
+    ranges = [
+        (start, leaves[start] if start in leaves else unruled(start))
+        for start in sorted(starts)
+        if start < 1 << 32
+    ]
     return graph.search(ranges)
 
 
@@ -287,6 +295,11 @@ def _report_export(report: FileIO, file: FileIO, wide: bool, tests: _Tests) -> N
         report.write(b"%d" % number)
     finally:
         os._exit(0)  # whatever happens, the caller's code must not go on here
+
+
+def forget_decisions() -> None:
+    """Let the next program ask libseccomp about its filters anew, for measurements."""
+    _decision.cache_clear()
 
 
 def _pattern(wide: bool) -> Abi:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import re
+from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from minilxc.errors import PolicyError
@@ -102,6 +103,29 @@ class Policy(NamedTuple):
     lines: tuple[Line, ...]
 
 
+class Newer(NamedTuple):
+    """What calls newer than an allowlist are answered, which the policy itself cannot say.
+
+    action      the kernel's value
+    errno_name  set when the errno was given by name, as in a `Line`
+    where       the place that says so: "file:line" of a config, or an option
+    """
+
+    action: int
+    errno_name: str
+    where: str
+
+
+def newer(text: str, where: str) -> Newer:
+    """The action `text`, written as in a rule ("errno ENOSYS"). Raises PolicyError with `where`."""
+    if not text.strip(_BLANKS):
+        raise PolicyError("an action is missing", where, "as in 'errno ENOSYS'")
+    action, errno_name, junk = _action(text.strip(_BLANKS), where)
+    if junk:
+        raise PolicyError(f"'{junk}' after the action", where)
+    return Newer(action, errno_name, where)
+
+
 def parse(text: bytes, path: str) -> Policy:
     """The policy in `text`; `path` is what messages call it. Raises PolicyError for the first wrong line."""
     policy = None
@@ -117,9 +141,13 @@ def parse(text: bytes, path: str) -> Policy:
     return policy._replace(lines=tuple(lines))
 
 
-def errors(text: bytes, path: str) -> tuple[PolicyError, ...]:
-    """Every error in `text`, one for each wrong line; a wrong version or kind hides all after it."""
-    return tuple(item for item in _items(text, path) if isinstance(item, PolicyError))
+def errors(text: bytes, path: str, at_most: int | None = None) -> tuple[PolicyError, ...]:
+    """Every error in `text`, one for each wrong line; a wrong version or kind hides all after it.
+
+    `at_most` is how many the caller wants: a suggestion for a wrong name takes milliseconds.
+    """
+    wrong = (item for item in _items(text, path) if isinstance(item, PolicyError))
+    return tuple(islice(wrong, at_most))
 
 
 def _items(text: bytes, path: str) -> Iterator[Policy | Line | PolicyError]:

@@ -48,40 +48,50 @@ def prepare(
     machine: str | None,
     cache_dir: str | None,
     notify: bool = False,
+    newer: tuple[str, str] | None = None,
     debug: Callable[[str], None] | None = None,
 ) -> Prepared:
     """Read the policy `path` and get its programs, from the cache where they are there.
 
     `machine` is a word as `arch.machine_by_word` takes it, None for this machine. `cache_dir` None
     means no cache; one that is not private to us is not used. `notify`: somebody will answer the
-    policy's notify rules. `debug` is told what the lines mean when they are read, not when the cache
+    policy's notify rules. `newer` is the action for calls newer than the policy, as it is written, and
+    where it is. `debug` is told what the lines mean when they are read, not when the cache
     has the programs.
     Raises PolicyError for a policy that is wrong or under which nothing could start; MinilxcError
     when libseccomp is missing or does not know the machine.
     """
     text = read(path)
     if cache_dir is None:
-        return Prepared(*_build(text, path, machine, notify, debug), path)
-    name = cache.key(text, path, machine or posix.uname().machine, notify)
+        return Prepared(*_build(text, path, machine, notify, newer, debug), path)
+    name = cache.key(text, path, machine or posix.uname().machine, notify, newer[0] if newer else "")
     found = cache.fetch(cache_dir, name)
     if found is not None and len(found) == 2:
         return Prepared(found[0], found[1], path)
-    programs = _build(text, path, machine, notify, debug)
+    programs = _build(text, path, machine, notify, newer, debug)
     if not cache.store(cache_dir, name, programs) and debug:
         debug(f"{path}: no usable cache in {cache_dir}")
     return Prepared(*programs, path)
 
 
 def _build(
-    text: bytes, path: str, machine: str | None, notify: bool, debug: Callable[[str], None] | None
+    text: bytes,
+    path: str,
+    machine: str | None,
+    notify: bool,
+    newer: tuple[str, str] | None,
+    debug: Callable[[str], None] | None,
 ) -> tuple[bytes, bytes]:
     """Compile and verify both programs."""
     from .arch import machine_by_word, this_machine
     from .build import build, build_rules
+    from .policy import newer as newer_action
     from .rules import allowing
 
     target = this_machine() if machine is None else machine_by_word(machine)
-    payload = build(text, path, target, notify=notify, debug=debug)
+    payload = build(
+        text, path, target, notify=notify, newer=newer_action(*newer) if newer else None, debug=debug
+    )
     _demand_execve(payload)
     init = build_rules(allowing(payload.rules, INIT_CALLS))
     return payload.program.encode(), init.program.encode()

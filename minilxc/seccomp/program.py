@@ -33,13 +33,16 @@ JUMP_AT_LEAST = 0x35
 JUMP_ANY_BIT = 0x45
 RETURN = 0x06
 
-_MEMORY_WORDS = 16
-_WORD = 0xFFFFFFFF
+MEMORY_WORDS = 16
+"""BPF_MEMWORDS."""
+WORD = 0xFFFFFFFF
+"""A register's bits."""
 
-_LOAD_LENGTH, _X_LENGTH, _LOAD_K, _X_K = 0x80, 0x81, 0x00, 0x01
-_LOAD_MEMORY, _X_MEMORY, _STORE, _STORE_X = 0x60, 0x61, 0x02, 0x03
-_TO_X, _FROM_X, _RETURN_A, _NEGATE, _USE_X = 0x07, 0x87, 0x16, 0x84, 0x08
-_ALU: Final = {
+# what hand-made and foreign programs may have besides
+LOAD_LENGTH, X_LENGTH, LOAD_K, X_K = 0x80, 0x81, 0x00, 0x01
+LOAD_MEMORY, X_MEMORY, STORE, STORE_X = 0x60, 0x61, 0x02, 0x03
+TO_X, FROM_X, RETURN_A, NEGATE, USE_X = 0x07, 0x87, 0x16, 0x84, 0x08
+ALU: Final = {
     0x04: "+",
     0x14: "-",
     0x24: "*",
@@ -50,11 +53,11 @@ _ALU: Final = {
     0x74: ">>",
     0xA4: "^",
 }
-_CONDITIONS: Final = (JUMP_EQUAL, JUMP_GREATER, JUMP_AT_LEAST, JUMP_ANY_BIT)
+CONDITIONS: Final = (JUMP_EQUAL, JUMP_GREATER, JUMP_AT_LEAST, JUMP_ANY_BIT)
 _OPCODES: Final = frozenset(
-    {LOAD, _LOAD_LENGTH, _X_LENGTH, _LOAD_K, _X_K, _LOAD_MEMORY, _X_MEMORY, _STORE, _STORE_X}
-    | {_TO_X, _FROM_X, RETURN, _RETURN_A, _NEGATE, JUMP}
-    | {code | source for code in (*_ALU, *_CONDITIONS) for source in (0, _USE_X)}
+    {LOAD, LOAD_LENGTH, X_LENGTH, LOAD_K, X_K, LOAD_MEMORY, X_MEMORY, STORE, STORE_X}
+    | {TO_X, FROM_X, RETURN, RETURN_A, NEGATE, JUMP}
+    | {code | source for code in (*ALU, *CONDITIONS) for source in (0, USE_X)}
 )
 
 
@@ -117,33 +120,33 @@ class Program:
                 raise InvalidProgramError(f"instruction {at}: load from offset {k}")
             if code == JUMP and k >= left:
                 raise InvalidProgramError(f"instruction {at}: jump out of the program")
-            if code & ~_USE_X in _CONDITIONS and max(jt, jf) >= left:
+            if code & ~USE_X in CONDITIONS and max(jt, jf) >= left:
                 raise InvalidProgramError(f"instruction {at}: jump out of the program")
             if code == 0x34 and not k:
                 raise InvalidProgramError(f"instruction {at}: division by zero")
             if code in (0x64, 0x74) and k >= 32:
                 raise InvalidProgramError(f"instruction {at}: shift by {k}")
-            if code in (_LOAD_MEMORY, _X_MEMORY, _STORE, _STORE_X) and k >= _MEMORY_WORDS:
+            if code in (LOAD_MEMORY, X_MEMORY, STORE, STORE_X) and k >= MEMORY_WORDS:
                 raise InvalidProgramError(f"instruction {at}: memory word {k}")
-        if self.instructions[-1].code not in (RETURN, _RETURN_A):
+        if self.instructions[-1].code not in (RETURN, RETURN_A):
             raise InvalidProgramError("the last instruction is no return")
         self._validate_memory()
 
     def _validate_memory(self) -> None:
         """Raise InvalidProgramError for a load of a memory word that some path has not stored."""
         size = len(self.instructions)
-        everything = (1 << _MEMORY_WORDS) - 1
+        everything = (1 << MEMORY_WORDS) - 1
         stored = [everything] * size  # at each instruction: words that every path to it has stored
         stored[0] = 0
         for at, (code, jt, jf, k) in enumerate(self.instructions):
             now = stored[at]
-            if code in (_LOAD_MEMORY, _X_MEMORY) and not now >> k & 1:
+            if code in (LOAD_MEMORY, X_MEMORY) and not now >> k & 1:
                 raise InvalidProgramError(f"instruction {at}: memory word {k} is loaded before it is stored")
-            if code in (_STORE, _STORE_X):
+            if code in (STORE, STORE_X):
                 now |= 1 << k
-            if code in (RETURN, _RETURN_A):
+            if code in (RETURN, RETURN_A):
                 continue
-            targets = (k,) if code == JUMP else (jt, jf) if code & ~_USE_X in _CONDITIONS else (0,)
+            targets = (k,) if code == JUMP else (jt, jf) if code & ~USE_X in CONDITIONS else (0,)
             for offset in targets:
                 stored[at + offset + 1] &= now
 
@@ -155,12 +158,12 @@ class Program:
         """
         words = [number, arch, 0, 0]
         for arg in args:
-            low, high = arg & _WORD, arg >> 32 & _WORD
+            low, high = arg & WORD, arg >> 32 & WORD
             words += (high, low) if self.big else (low, high)
         words += [0] * (16 - len(words))
         program = self.instructions
         a = x = at = steps = 0
-        memory = [0] * _MEMORY_WORDS
+        memory = [0] * MEMORY_WORDS
         while True:
             code, jt, jf, k = program[at]
             at += 1
@@ -181,35 +184,35 @@ class Program:
                 at += k
             elif code == JUMP_ANY_BIT:
                 at += jt if a & k else jf
-            elif code == _RETURN_A:
+            elif code == RETURN_A:
                 return a, steps
             elif code & 7 == 5:
-                at += jt if _compare(code & ~_USE_X, a, x) else jf
-            elif code == _NEGATE:
-                a = -a & _WORD
+                at += jt if compare(code & ~USE_X, a, x) else jf
+            elif code == NEGATE:
+                a = -a & WORD
             elif code & 7 == 4:
-                by = x if code & _USE_X else k
-                if code & ~_USE_X == 0x34 and not by:
+                by = x if code & USE_X else k
+                if code & ~USE_X == 0x34 and not by:
                     return 0, steps  # the kernel ends a program that divides by zero with 0, KILL_THREAD
-                a = _compute(code & ~_USE_X, a, by)
-            elif code == _TO_X:
+                a = compute(code & ~USE_X, a, by)
+            elif code == TO_X:
                 x = a
-            elif code == _FROM_X:
+            elif code == FROM_X:
                 a = x
-            elif code in (_LOAD_K, _LOAD_LENGTH):
-                a = DATA_SIZE if code == _LOAD_LENGTH else k
-            elif code in (_X_K, _X_LENGTH):
-                x = DATA_SIZE if code == _X_LENGTH else k
-            elif code == _LOAD_MEMORY:
+            elif code in (LOAD_K, LOAD_LENGTH):
+                a = DATA_SIZE if code == LOAD_LENGTH else k
+            elif code in (X_K, X_LENGTH):
+                x = DATA_SIZE if code == X_LENGTH else k
+            elif code == LOAD_MEMORY:
                 a = memory[k]
-            elif code == _X_MEMORY:
+            elif code == X_MEMORY:
                 x = memory[k]
             else:
-                memory[k] = a if code == _STORE else x
+                memory[k] = a if code == STORE else x
 
 
-def _compare(code: int, a: int, by: int) -> bool:
-    """A conditional jump's test of A against X."""
+def compare(code: int, a: int, by: int) -> bool:
+    """A conditional jump's test, of A against K or X; `code` is the one for K."""
     if code == JUMP_EQUAL:
         return a == by
     if code == JUMP_GREATER:
@@ -219,15 +222,15 @@ def _compare(code: int, a: int, by: int) -> bool:
     return bool(a & by)
 
 
-def _compute(code: int, a: int, by: int) -> int:
-    """The arithmetic instructions, on unsigned 32-bit words."""
-    match _ALU[code]:
+def compute(code: int, a: int, by: int) -> int:
+    """The arithmetic instructions, on unsigned 32-bit words; `code` is the one for K. No division by 0."""
+    match ALU[code]:
         case "+":
-            return a + by & _WORD
+            return a + by & WORD
         case "-":
-            return a - by & _WORD
+            return a - by & WORD
         case "*":
-            return a * by & _WORD
+            return a * by & WORD
         case "/":
             return a // by
         case "|":
@@ -237,5 +240,5 @@ def _compute(code: int, a: int, by: int) -> int:
         case "^":
             return a ^ by
         case "<<":
-            return a << (by & 31) & _WORD
+            return a << (by & 31) & WORD
     return a >> (by & 31)

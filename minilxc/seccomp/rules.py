@@ -19,6 +19,12 @@ Pure: no program, no kernel. What is decided here:
   they replace the parts, with filters they leave to the parts what they do not match. A part of a
   named section comes before a multiplexer of the general scope, and what it says is final: one that
   only has filters which allow is answered by a default that denies, rather than opened by the other.
+- Newer calls. Where the default denies, calls with a higher number than any that the policy names on
+  an ABI can have an answer of their own (`policy.Newer`). Whatever a rule does with a call, it names
+  it. An ABI on which no call is named keeps the default. Numbers which are no call's place in the
+  ABI's own sequence do not count and keep the default: arm's private calls, x32's calls from 512 to
+  547, and whatever has bits above the ABI's numbers (X32_BIT, negative numbers). Where the default
+  lets calls run there is nothing that newer calls would have to be kept from: that is refused.
 """
 
 from __future__ import annotations
@@ -31,14 +37,18 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from minilxc.errors import PolicyError
 
 from . import actions, calls
+from .arch import X32_BIT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from .arch import Abi, Machine
-    from .policy import Filter, Line, Policy
+    from .policy import Filter, Line, Newer, Policy
 
 _EVERYWHERE_THE_SAME = 34  # errnos up to ERANGE; above, mips and parisc have their own numbers
+
+# The one above that policies for every machine need: what a call that does not exist gets.
+_ENOSYS: Final = {"generic": 38, "mips": 89, "parisc": 251}
 
 
 class Condition(NamedTuple):
@@ -84,11 +94,23 @@ class Entry(NamedTuple):
     where: str
 
 
+class Span(NamedTuple):
+    """Call numbers that are not answered by the default, as far as they have no Entry."""
+
+    numbers: range
+    action: int
+    where: str
+
+
 class AbiRules(NamedTuple):
-    """The rules of one ABI: call number (its base included) to Entry. Other numbers have the default."""
+    """The rules of one ABI: call number (its base included) to Entry.
+
+    Numbers without one are answered by the span they are in, or else by the default.
+    """
 
     abi: Abi
     entries: Mapping[int, Entry]
+    spans: tuple[Span, ...] = ()
 
 
 class Rules(NamedTuple):
@@ -113,40 +135,46 @@ def build(
     machine: Machine,
     *,
     notify: bool = False,
+    newer: Newer | None = None,
     debug: Callable[[str], None] | None = None,
 ) -> Rules:
     """The rules of `policy` on `machine`. `debug` is told, line by line, what is skipped and where.
 
-    Raises PolicyError for `notify` rules unless somebody will answer them (`notify`), and for an errno
-    name whose number on `machine` is not known here.
+    `newer` answers calls newer than the policy; without it, they have the default.
+    Raises PolicyError for `notify` rules unless somebody will answer them (`notify`), for an errno
+    name whose number on `machine` is not known here, and for `newer` where the default lets calls run.
     """
     tell = debug or _silent
-    applied = [(line, _targets(line, policy, machine)) for line in policy.lines]
+    applied = [(_in_numbers(line, machine), targets(line, policy, machine)) for line in policy.lines]
     for line, abis in applied:
         if not abis:
             tell(f"{line.where}: [{line.section}] is for another machine than {machine.name}: skipped")
             continue
-        if line.action == actions.NOTIFY and not notify:
-            raise PolicyError(
-                "'notify' without anybody to answer it",
-                line.where,
-                "lxc.seccomp.notify.proxy names who does; 'seccomp compile' takes --notify",
-            )
-        _check_errno(line.errno_name, machine, line.where)
+        _check_action(line, machine, notify)
     _check_errno(policy.errno_name, machine, policy.where)
-    per_abi = tuple(
-        AbiRules(abi, _entries(abi, [line for line, abis in applied if abi in abis], policy.default, tell))
-        for abi in machine.abis
-    )
-    return Rules(machine, policy.path, policy.default, policy.where, per_abi)
+    default = _errno_on(machine, policy.errno_name, policy.default)
+    if newer is not None:
+        _check_action(newer, machine, notify)
+        newer = newer._replace(action=_errno_on(machine, newer.errno_name, newer.action))
+        if actions.runs(policy.default):
+            raise PolicyError(
+                f"only an allowlist has newer calls, and {policy.where} says '{actions.word(policy.default)}'"
+                " to every call that the policy does not name",
+                newer.where,
+            )
+    per_abi = []
+    for abi in machine.abis:
+        entries = _entries(abi, [line for line, abis in applied if abi in abis], default, tell)
+        per_abi.append(AbiRules(abi, entries, _newer(abi, entries, newer) if newer else ()))
+    return Rules(machine, policy.path, default, policy.where, tuple(per_abi))
 
 
 def allowing(rules: Rules, names: Iterable[str]) -> Rules:
     """`rules`, and on the native ABI the calls `names` are allowed without condition."""
-    abi, entries = rules.abis[0]
-    table = calls.table(abi)
+    native = rules.abis[0]
+    table = calls.table(native.abi)
     opened = {table[name]: Entry(name, (), actions.ALLOW, "") for name in names if name in table}
-    return rules._replace(abis=(AbiRules(abi, {**entries, **opened}), *rules.abis[1:]))
+    return rules._replace(abis=(native._replace(entries={**native.entries, **opened}), *rules.abis[1:]))
 
 
 def verdicts(rules: Rules, abi: Abi, number: int, args: Sequence[int]) -> tuple[Verdict, ...]:
@@ -155,8 +183,12 @@ def verdicts(rules: Rules, abi: Abi, number: int, args: Sequence[int]) -> tuple[
     `args` are six 64-bit words, as in seccomp_data. More than one verdict comes back where rules with
     filters overlap: the program gives one of them.
     """
-    entry = next(each for each in rules.abis if each.abi == abi).entries.get(number)
+    ruled = next(each for each in rules.abis if each.abi == abi)
+    entry = ruled.entries.get(number)
     if entry is None:
+        for span in ruled.spans:
+            if number in span.numbers:
+                return (Verdict(span.action, span.where),)
         return (Verdict(rules.default, rules.where),)
     words = args if abi.wide else [word & 0xFFFFFFFF for word in args]
     for stage in entry.stages:
@@ -176,6 +208,11 @@ def verdicts(rules: Rules, abi: Abi, number: int, args: Sequence[int]) -> tuple[
 def answer(rules: Rules, abi: Abi, number: int, args: Sequence[int]) -> frozenset[int]:
     """The actions that a program made of `rules` may give: one, more only where filters overlap."""
     return frozenset(verdict.action for verdict in verdicts(rules, abi, number, args))
+
+
+def enosys(machine: Machine) -> int:
+    """The number of ENOSYS on `machine`."""
+    return _ENOSYS[_errnos(machine.errnos)]
 
 
 def holds(test: Filter, word: int) -> bool:
@@ -202,7 +239,7 @@ def _silent(message: str) -> None:
     """For callers who do not listen."""
 
 
-def _targets(line: Line, policy: Policy, machine: Machine) -> tuple[Abi, ...]:
+def targets(line: Line, policy: Policy, machine: Machine) -> tuple[Abi, ...]:
     """The machine's ABIs that a line is for."""
     if line.section == "all":
         return machine.abis
@@ -218,13 +255,34 @@ def _specific(line: Line) -> bool:
     return line.section not in ("", "all")
 
 
+def _check_action(said: Line | Newer, machine: Machine, notify: bool) -> None:
+    """Refuse `notify` without anybody who answers, and errno names that `machine` numbers otherwise."""
+    if said.action == actions.NOTIFY and not notify:
+        raise PolicyError(
+            "'notify' without anybody to answer it",
+            said.where,
+            "lxc.seccomp.notify.proxy names who does; 'seccomp compile' takes --notify",
+        )
+    _check_errno(said.errno_name, machine, said.where)
+
+
 def _check_errno(name: str, machine: Machine, where: str) -> None:
     """Refuse an errno's name when python's number for it, this machine's, is not the target's."""
-    if not name:
+    if not name or name == "ENOSYS":
         return
     moved = getattr(errno, name) > _EVERYWHERE_THE_SAME and _errnos(machine.errnos) != _errnos_here()
     if moved or (name == "EDEADLOCK" and machine.errnos == "powerpc"):
         raise PolicyError(f"errno {name} has its own number on {machine.name}", where, "write the number")
+
+
+def _in_numbers(line: Line, machine: Machine) -> Line:
+    """`line` with the number that its errno has on `machine`."""
+    return line._replace(action=_errno_on(machine, line.errno_name, line.action))
+
+
+def _errno_on(machine: Machine, name: str, action: int) -> int:
+    """`action`, whose errno may have a name: with the machine's number for it."""
+    return actions.ERRNO + enosys(machine) if name == "ENOSYS" else action
 
 
 def _errnos(family: str) -> str:
@@ -236,6 +294,19 @@ def _errnos_here() -> str:
     """Whose errno numbers python's are."""
     machine = os.uname().machine
     return next((family for family in ("mips", "parisc") if machine.startswith(family)), "generic")
+
+
+def _newer(abi: Abi, named: Iterable[int], newer: Newer) -> tuple[Span, ...]:
+    """The numbers of `abi` above all of those that are `named`; none where nothing is named."""
+    highest = max((number for number in named if number not in abi.private), default=None)
+    if highest is None:
+        return ()
+    ranges = [(highest + 1, abi.base & X32_BIT | X32_BIT - 1)]
+    if abi.private:
+        ranges = [(highest + 1, abi.private[0] - 1), (max(highest, abi.private[-1]) + 1, ranges[0][1])]
+    return tuple(
+        Span(range(first, last + 1), newer.action, newer.where) for first, last in ranges if first <= last
+    )
 
 
 # --- the lines of one ABI to entries

@@ -47,8 +47,8 @@ def verify(program: Program, rules: Rules) -> None:
 
 
 def _verify_abi(program: Program, rules: Rules, ruled: AbiRules) -> None:
-    abi, entries = ruled
-    for number in _numbers(abi, entries):
+    abi, entries, _ = ruled
+    for number in _numbers(ruled):
         # numbers of the ABI that shares the audit value are asked when it is that one's turn
         owner = _owner(abi, number, rules)
         if owner is None:
@@ -87,11 +87,15 @@ def _owner(abi: Abi, number: int, rules: Rules) -> Abi | None:
     return next(each for each in sharing if (each.base == X32_BIT) == wanted)
 
 
-def _numbers(abi: Abi, entries: Iterable[int]) -> Iterable[int]:
+def _numbers(ruled: AbiRules) -> Iterable[int]:
     """The call numbers to ask."""
+    abi = ruled.abi
     table = calls.names(abi)
     highest = max(number for number in table if number not in abi.private)
     numbers = {*table, *range(abi.base, highest + _MARGIN), *range(_MARGIN), *_FAR}
-    for number in entries:
+    for number in ruled.entries:
         numbers.update((max(number - 1, 0), number, number + 1 & 0xFFFFFFFF))
+    for span in ruled.spans:
+        numbers.update((span.numbers.start, span.numbers[-1]))
+        numbers.update((max(span.numbers.start - 1, 0), span.numbers.stop & 0xFFFFFFFF))
     return sorted(numbers)

@@ -21,6 +21,8 @@ _BUILDS = {
     "confine": ("confine.c",),
     "signals": ("signals.c",),
     "thread": ("thread.c", "-pthread"),
+    "answers": ("answers.c",),
+    "answers-i386": ("answers.c", "-m32"),
 }
 
 

@@ -205,11 +205,11 @@ def test_notify_in_a_section_for_another_machine_is_nobodys_business() -> None:
 @pytest.mark.parametrize(
     ("rule", "machine", "error"),
     [
-        ("mknod errno ENOSYS", "mips", "p:3: errno ENOSYS has its own number on mips (write the number)"),
+        ("mknod errno ELOOP", "mips", "p:3: errno ELOOP has its own number on mips (write the number)"),
         (
-            "mknod errno ENOSYS",
+            "mknod errno ELOOP",
             "parisc64",
-            "p:3: errno ENOSYS has its own number on parisc64 (write the number)",
+            "p:3: errno ELOOP has its own number on parisc64 (write the number)",
         ),
         (
             "mknod errno EDEADLOCK",
@@ -227,6 +227,18 @@ def test_an_errno_name_means_the_targets_number_or_nothing(rule: str, machine: s
 def test_errno_names_that_are_the_same_everywhere() -> None:
     assert ask(compiled("2\ndenylist\nmknod errno EPERM\n", "mips"), "mips: mknod()") == "ERRNO(1)"
     assert ask(compiled("2\ndenylist\nmknod errno ENOSYS\n", "s390x"), "s390x: mknod()") == "ERRNO(38)"
+
+
+@pytest.mark.parametrize(
+    ("machine", "number"), [("amd64", 38), ("ppc64el", 38), ("mips64", 89), ("mipsel", 89), ("parisc", 251)]
+)
+def test_enosys_has_its_number_on_every_machine(machine: str, number: int) -> None:
+    built = compiled(
+        "2\nallowlist errno ENOSYS\n[all]\nread\nmknod errno ENOSYS\nopen errno ENOSYS [1,5,==]\n", machine
+    )
+    name = built.rules.machine.native.name
+    for question in ("mknod()", "write()", "open(0, 5)"):
+        assert ask(built, f"{name}: {question}") == f"ERRNO({number})"
 
 
 def test_an_architecture_that_can_be_named_but_not_built() -> None:

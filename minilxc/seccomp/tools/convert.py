@@ -1,0 +1,107 @@
+"""minilxc seccomp convert: a profile of Docker or OCI to a policy, a policy to an OCI profile."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from minilxc.errors import MinilxcError, UsageError, printable
+from minilxc.linux.names import CAPABILITIES
+
+from .. import oci
+from ..arch import suggestion
+from ..policy_to_profile import to_oci
+from ..profile_to_policy import to_policy
+from . import common
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+SUMMARY = "convert between policies and profiles of Docker and OCI"
+
+_POLICY, _OCI = "policy", "oci"
+
+
+def options(parser: ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.add_argument(
+        "file",
+        metavar="FILE",
+        help="a profile (JSON, as Docker takes it, or a bundle's config.json) or a policy; - reads standard input",
+    )
+    parser.add_argument(
+        "--to",
+        choices=(_POLICY, _OCI),
+        help="what to write (default: the other of the two; oci is the linux.seccomp of a bundle)",
+    )
+    common.add_arch(parser, help="machine on which the meaning is to be kept")
+    parser.add_argument(
+        "--cap",
+        metavar="CAP",
+        action="append",
+        default=[],
+        help="a capability of the container, which a profile may ask for; may be repeated (default: none)",
+    )
+    parser.add_argument(
+        "--kernel", metavar="X.Y", help="the kernel that a profile may ask for (default: this one)"
+    )
+    parser.add_argument(
+        "--lossy", action="store_true", help="leave out what the other language cannot say, and list it"
+    )
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", default="-", help="where to write (default: standard output)"
+    )
+
+
+def run(args: Namespace) -> int:
+    """Convert `args.file`. Returns 0, or 1 where something cannot be said; raises MinilxcError.
+
+    What is lost stands on standard error, a line each, and so does what a reader should know.
+    """
+    text, path = common.read_input(args.file)
+    source = _OCI if oci.is_profile(text) else _POLICY
+    if args.to == source:
+        raise UsageError(f"{path} is {'a profile' if source == _OCI else 'a policy'} already")
+    machines = common.machines(args)
+    if source == _OCI:
+        hosts = [oci.Host(machine, _capabilities(args.cap), _kernel(args.kernel)) for machine in machines]
+        converted = to_policy(oci.parse(text, path), hosts)
+    else:
+        for option, given in (("--cap", args.cap), ("--kernel", args.kernel)):
+            if given:
+                raise UsageError(f"{option} is for a profile, and {path} is a policy")
+        converted = to_oci(text, path, machines)
+    for loss in converted.losses:
+        told = f"{loss.what}: {loss.instead}" if args.lossy else f"{loss.what} (--lossy: {loss.instead})"
+        print(printable(f"{loss.where}: {told}"), file=sys.stderr)
+    if converted.losses and not args.lossy:
+        return 1
+    for where, text_of in converted.notes:
+        print(printable(f"{where}: note: {text_of}"), file=sys.stderr)
+    try:
+        common.write(args.output, converted.text.encode(), binary=False)
+    except OSError as error:
+        raise MinilxcError(error.strerror or str(error), where=args.output) from None
+    return 0
+
+
+def _capabilities(words: list[str]) -> frozenset[str]:
+    """Names of capabilities as profiles write them: CAP_SYS_ADMIN. Raises UsageError."""
+    found = set()
+    for word in words:
+        name = word.upper().removeprefix("CAP_")
+        if name.lower() not in CAPABILITIES:
+            known = [f"CAP_{each.upper()}" for each in CAPABILITIES]
+            raise UsageError(f"unknown capability '{word}'", hint=suggestion(f"CAP_{name}", known))
+        found.add(f"CAP_{name}")
+    return frozenset(found)
+
+
+def _kernel(word: str | None) -> tuple[int, ...]:
+    """The kernel's version. Raises UsageError."""
+    if word is None:
+        return oci.this_kernel()
+    found = oci.version(word)
+    if not found:
+        raise UsageError(f"'{word}' is no version of a kernel", hint="as in --kernel 6.1")
+    return found

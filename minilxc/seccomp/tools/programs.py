@@ -1,0 +1,60 @@
+"""What the commands that take compiled programs share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from minilxc.errors import UsageError
+
+from .. import arch, inputs
+from . import common
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from ..arch import Abi, Machine
+    from ..inputs import Input
+
+
+def add_machine(parser: ArgumentParser) -> None:
+    """Declare `--arch ARCH`, once; `machine` reads it."""
+    parser.add_argument(
+        "--arch",
+        metavar="ARCH",
+        help="machine, as libseccomp, Debian or uname spell it (default: what a program says of itself, else this one)",
+    )
+
+
+def machine(args: Namespace) -> Machine | None:
+    """The machine that `--arch` names, None without it. Raises UsageError."""
+    return None if args.arch is None else arch.machine_by_word(args.arch)
+
+
+def load(args: Namespace) -> Input:
+    """The program of `args.file`. Raises MinilxcError."""
+    newer = common.newer_action(args)
+    found = inputs.load(*common.read_input(args.file), machine(args), newer)
+    if newer and found.kind != "policy":
+        raise UsageError(f"--newer is for policies, and {found.name} is a {found.kind}")
+    return found
+
+
+def add_abi(parser: ArgumentParser) -> None:
+    """Declare `--abi ABI`; `abi` reads it."""
+    parser.add_argument(
+        "--abi",
+        metavar="ABI",
+        help="the machine's ABI that makes the call, as in a section (default: its own)",
+    )
+
+
+def abi(args: Namespace, of: Machine) -> Abi:
+    """The ABI that `--abi` names, the machine's own without it. Raises UsageError."""
+    if args.abi is None:
+        return of.native
+    found = arch.abi_by_section(args.abi)
+    if found is None:
+        raise UsageError(
+            f"unknown ABI '{args.abi}'", hint=arch.suggestion(args.abi.lower(), arch.section_words())
+        )
+    return found
