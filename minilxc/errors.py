@@ -1,10 +1,14 @@
 """The errors that a user can cause, and the form in which they are told.
 
 One line each: where, what, and what would be right. Raise where the fact is known,
-add `where` where the place is known, print once, in the command line's `main`.
+add `where` where the place is known, print once, in the command line: an exception is printed where it ends a command.
 """
 
 from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 def printable(text: str) -> str:
@@ -12,6 +16,18 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+SHORT = 0.66
+"""How alike short words, as those of a command line, must be for a suggestion; of 1."""
+
+
+def suggestion(word: str, words: Iterable[str], alike: float = 0.75) -> str | None:
+    """The hint "did you mean 'x'?" when one of `words` is close to `word` (by at least `alike`, of 1), else None."""
+    from difflib import get_close_matches  # only on the way to an error: it imports re and collections
+
+    close = get_close_matches(word, list(words), 1, alike)
+    return f"did you mean '{close[0]}'?" if close else None
 
 
 class MinilxcError(Exception):
@@ -37,6 +53,8 @@ class MinilxcError(Exception):
 
 class UsageError(MinilxcError):
     """The command line is wrong."""
+
+    status = 2
 
 
 class ConfigError(MinilxcError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posix
 import sys
 
-from minilxc.errors import MinilxcError, UsageError
+from minilxc.errors import SHORT, MinilxcError, UsageError, suggestion
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _QUICK = (["start"], ["execute"])
 
 
 def main(argv: Sequence[str] | None = None, finish: Callable[[], None] | None = None) -> NoReturn:
-    """Run one command and end the process with its exit status. The only place that prints an error.
+    """Run one command and end the process with its exit status. What ends it is printed here.
 
     `finish` is called after a command that is meant to be quick.
 
@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None, finish: Callable[[], None] | None = 
     try:
         status = run(words)
     except MinilxcError as error:
-        status = error.status if not isinstance(error, UsageError) else 2
+        status = error.status
         _tell(f"minilxc: {error}")
     except KeyboardInterrupt:
         status = 130
@@ -76,10 +76,7 @@ def run(words: list[str]) -> int:
         print(VERSION)
         return 0
     if command not in COMMANDS:
-        from difflib import get_close_matches
-
-        close = get_close_matches(command, COMMANDS, 1)
-        hint = f"did you mean '{close[0]}'?" if close else f"there are {', '.join(COMMANDS)}"
+        hint = suggestion(command, COMMANDS, SHORT) or f"there are {', '.join(COMMANDS)}"
         raise UsageError(f"unknown command '{command}'", hint=hint)
     name, function, _ = COMMANDS[command]
     module = __import__(f"minilxc.cli.{name}", fromlist=[function])

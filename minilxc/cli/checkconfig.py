@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from minilxc.cli import options, start
-from minilxc.config.parse import Config, Note
+from minilxc.config.parse import Config
 from minilxc.errors import MinilxcError, UsageError
 from minilxc.launch import lock
 from minilxc.launch import plan as planning
@@ -41,7 +41,7 @@ def run(words: Sequence[str]) -> int:
         print(f"{subject:12} {text}")
     lacking = list(_lacking(plan))
     for line in lacking:
-        _complain(f"this kernel lacks {line}")
+        _complain(line)
     if not lacking:
         print("good")
     return 1 if lacking else 0
@@ -50,24 +50,23 @@ def run(words: Sequence[str]) -> int:
 def _checked_plan(given: options.Given, name: str) -> Plan | None:
     """The plan of a start, or None after all that speaks against one has been said."""
     path = start.config_path(given, given.get(options.PATH) or lock.DEFAULT_PATH, name)
-    defines = given.all(options.DEFINE)
-    findings = Config.problems(path, defines)
-    for finding in findings:
-        if isinstance(finding, Note):
-            print(f"{finding.where}: {NAMES[finding.level].lower()}: {finding.text}")
-        else:
-            _complain(str(finding))
-    if not all(isinstance(finding, Note) for finding in findings):
-        return None
-    config = Config.read(path, defines)
-    try:
-        return planning.make(config, name, "", (), with_init=False, prepare=_prepare, debug=_say_warning)
-    except _Several as several:
-        for error in several.errors:
-            _complain(str(error))
-    except MinilxcError as error:
+    config, wrong, notes = Config.examine(path, given.all(options.DEFINE))
+    for note in notes:
+        print(f"{note.where}: {NAMES[note.level].lower()}: {note.text}")
+    for error in wrong:
         _complain(str(error))
-    return None
+    policy = _Policy()
+    plan = None
+    if not wrong:  # what a line that is left out leads to would be no news
+        try:
+            plan = planning.make(
+                config, name, "", (), with_init=False, prepare=policy.judge, debug=_say_warning
+            )
+        except MinilxcError as error:
+            _complain(str(error))
+    if not policy.judged and config.get("lxc.seccomp.profile") is not None:
+        policy.judge(config.get("lxc.seccomp.profile"), None)
+    return plan if policy.good else None
 
 
 def _complain(text: str) -> None:
@@ -79,33 +78,43 @@ def _say_warning(level: int, _: str, text: str) -> None:
         print(text)
 
 
-class _Several(Exception):
-    """All that is wrong with a policy."""
+class _Policy:
+    """Judges the policy, once, whatever else is wrong."""
 
-    def __init__(self, errors: Sequence[MinilxcError]) -> None:
-        super().__init__(errors)
-        self.errors = errors
+    __slots__ = ("good", "judged")
 
+    def __init__(self) -> None:
+        self.judged = False
+        self.good = True
 
-def _prepare(path: str, newer: tuple[str, str] | None) -> Prepared:
-    """Compile the policy anew, as no start has, and say everything that is wrong with it."""
-    from minilxc.seccomp import policy
-    from minilxc.seccomp.prepare import prepare
-    from minilxc.seccomp.source import read
+    def judge(self, path: str, newer: tuple[str, str] | None) -> Prepared:
+        """Compile the policy anew, as no start has, and say everything that is wrong with it."""
+        from minilxc.seccomp import policy
+        from minilxc.seccomp.prepare import Prepared, prepare
+        from minilxc.seccomp.source import read
 
-    wrong = policy.errors(read(path), path)
-    if len(wrong) > 1:
-        raise _Several(wrong)
-    return prepare(path, machine=None, cache_dir=None, newer=newer)
+        self.judged = True
+        try:
+            wrong: Sequence[MinilxcError] = policy.errors(read(path), path)
+            if not wrong:
+                return prepare(path, machine=None, cache_dir=None, newer=newer)
+        except MinilxcError as error:
+            wrong = [error]
+        self.good = False
+        for each in wrong:
+            _complain(str(each))
+        return Prepared(b"", b"", path)
 
 
 def _lacking(plan: Plan) -> Iterator[str]:
-    """What a start of `plan` needs and this kernel does not have."""
-    yield from features.missing_calls()
-    for kind in sorted(plan.namespaces.new):
-        if not features.has_namespace(kind):
-            yield f"{kind} namespaces"
+    """What a start of `plan` needs and this kernel does not have, a line each."""
+    for call in features.missing_calls():
+        yield f"this kernel lacks {call}"
     if "user" in plan.namespaces.new and not features.user_namespaces_allowed():
-        yield "user namespaces (/proc/sys/user/max_user_namespaces is 0)"
+        yield "this kernel lacks user namespaces (/proc/sys/user/max_user_namespaces is 0)"
     if plan.filters is not None and not {"errno", "allow", "kill_thread"} <= features.seccomp_actions():
-        yield "seccomp filters"
+        yield "this kernel lacks seccomp filters"
+    for mount in plan.system_mounts + plan.mounts:
+        if mount.fstype is not None and not mount.optional and not features.has_filesystem(mount.fstype):
+            what = f"this kernel lacks the file system '{mount.fstype}'"
+            yield f"{mount.where}: {what}" if mount.where else what

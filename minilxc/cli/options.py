@@ -6,7 +6,7 @@ pages with it.
 
 from __future__ import annotations
 
-from minilxc.errors import UsageError
+from minilxc.errors import SHORT, UsageError, suggestion
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -189,9 +189,5 @@ def _abbreviated(long: str, by_long: dict[str, Option]) -> Option | None:
 
 
 def _unknown(command: Command, shown: str, by_long: dict[str, Option]) -> UsageError:
-    from difflib import get_close_matches
-
-    close = get_close_matches(shown, [f"--{name}" for name in by_long], 1)
-    return UsageError(
-        f"unknown option '{shown}'", hint=f"did you mean '{close[0]}'?" if close else command.usage()
-    )
+    hint = suggestion(shown, [f"--{name}" for name in by_long], SHORT) or command.usage()
+    return UsageError(f"unknown option '{shown}'", hint=hint)

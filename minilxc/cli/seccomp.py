@@ -5,9 +5,12 @@ from __future__ import annotations
 import sys
 from argparse import ArgumentParser
 from importlib import import_module
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from minilxc.errors import MinilxcError, PolicyError, UsageError
+from minilxc.errors import SHORT, PolicyError, UsageError, suggestion
+
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 SUMMARY = "work with seccomp policies"
 
@@ -23,36 +26,35 @@ COMMANDS: Final = {
 }
 """Word to module. A module has SUMMARY, options(parser) and run(args); only the chosen one is imported."""
 
-_USAGE_STATUS = 2
+
+class _Parser(ArgumentParser):
+    """Tells what is wrong as all of minilxc does, on one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message, hint=f"{self.prog} --help tells more")
 
 
 def run(argv: list[str]) -> int:
     """Run `minilxc seccomp` with the arguments `argv`; returns the exit status.
 
-    0 is success, 1 an error (one line on standard error; a policy's begins with POLICY:LINE:), 2 a
-    wrong command line.
+    0 is success, 1 an error in a policy (one line on standard error, which begins with POLICY:LINE:).
+    Raises MinilxcError for anything else.
     """
-    if not argv or argv[0] not in COMMANDS:
-        asked = bool(argv) and argv[0] in ("-h", "--help")
-        print(_overview(), end="", file=sys.stdout if asked else sys.stderr)
-        return 0 if asked else _USAGE_STATUS
+    if not argv or argv[0] in ("-h", "--help", "help"):
+        print(_overview(), end="", file=sys.stdout if argv else sys.stderr)
+        return 0 if argv else UsageError.status
+    if argv[0] not in COMMANDS:
+        hint = suggestion(argv[0], COMMANDS, SHORT) or f"there are {', '.join(COMMANDS)}"
+        raise UsageError(f"unknown command 'seccomp {argv[0]}'", hint=hint)
     command = import_module(COMMANDS[argv[0]])
-    parser = ArgumentParser(
-        prog=f"minilxc seccomp {argv[0]}", description=command.SUMMARY, allow_abbrev=False
-    )
+    parser = _Parser(prog=f"minilxc seccomp {argv[0]}", description=command.SUMMARY, allow_abbrev=False)
     command.options(parser)
     try:
         status: int = command.run(parser.parse_args(argv[1:]))
-    except SystemExit as stop:  # argparse has printed help, or what is wrong
-        return stop.code if isinstance(stop.code, int) else _USAGE_STATUS
+    except SystemExit:  # argparse has printed help
+        return 0
     except PolicyError as error:
         print(error, file=sys.stderr)
-        return error.status
-    except UsageError as error:
-        print(f"minilxc: {error}", file=sys.stderr)
-        return _USAGE_STATUS
-    except MinilxcError as error:
-        print(f"minilxc: {error}", file=sys.stderr)
         return error.status
     return status
 

@@ -56,7 +56,7 @@ def _run(command: options.Command, words: Sequence[str]) -> int:
     except MinilxcError as error:
         (log or _open_log(given, None, quiet=True)).write(ERROR, "start", str(error))
         if options.QUIET in given:
-            return error.status if not isinstance(error, UsageError) else 2
+            return error.status
         raise
 
 

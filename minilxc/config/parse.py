@@ -10,9 +10,9 @@ from __future__ import annotations
 import posix
 
 from minilxc.config.keys import GROUPS, KEYS, NETWORK, NO_VALUE, TABLE, Key
-from minilxc.config.values import LOG_LEVELS, IdMap, Invalid, Value, path, quoted, suggestion
-from minilxc.errors import ConfigError
-from minilxc.linux.files import decode, encode
+from minilxc.config.values import LOG_LEVELS, IdMap, Invalid, Value, path, quoted
+from minilxc.errors import ConfigError, suggestion
+from minilxc.linux.files import decode, encode, is_directory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ DEEPEST_INCLUDE = 32
 MOST_RANGES = 340
 """How many lines the kernel takes in a map of user or group ids (user_namespaces(7))."""
 
-_S_IFMT, _S_IFDIR = 0o170000, 0o040000
 _PREFIXES = ("lxc.", "minilxc.")
 
 
@@ -135,12 +134,14 @@ class Config(Settings):
         return reader.finish(name, defines)
 
     @classmethod
-    def problems(cls, path: str, defines: Sequence[str] = ()) -> tuple[ConfigError | Note, ...]:
-        """Everything that is wrong or doubtful in a config, errors first: for a check of it."""
+    def examine(
+        cls, path: str, defines: Sequence[str] = ()
+    ) -> tuple[Config, tuple[ConfigError, ...], tuple[Note, ...]]:
+        """The config without its wrong lines, and everything that is wrong or doubtful: for a check of it."""
         reader = _Reader(collect=True)
         reader.main_file(path)
-        reader.finish(path, defines)
-        return (*reader.errors, *reader.notes)
+        config = reader.finish(path, defines)
+        return config, tuple(reader.errors), tuple(reader.notes)
 
     def group(self, name: str) -> dict[str, Entry]:
         """The members of a group such as lxc.prlimit in force: NAME to its last line, in order."""
@@ -264,7 +265,7 @@ class _Reader:
             self.fail(ConfigError(_reason(error), name))
             return
         try:
-            if _is_folder(file):
+            if is_directory(posix.fstat(file)):
                 self.fail(ConfigError("is a folder, not a config", name))
             else:
                 self.file(file, name)
@@ -284,7 +285,7 @@ class _Reader:
         except (OSError, ValueError) as error:
             raise Invalid(f"{quoted(name)}: {_reason(error)}") from None
         try:
-            if not _is_folder(file):
+            if not is_directory(posix.fstat(file)):
                 self.file(file, name)
                 return
             for member in sorted(posix.listdir(file), key=encode):
@@ -301,7 +302,7 @@ class _Reader:
         except OSError as error:
             raise Invalid(f"{quoted(name)}: {_reason(error)}") from None
         try:
-            if not _is_folder(file):
+            if not is_directory(posix.fstat(file)):
                 self.file(file, name)
         finally:
             posix.close(file)
@@ -512,10 +513,6 @@ def _here() -> str:
         return quoted(posix.getcwd())
     except OSError:
         return "a current directory that is gone"
-
-
-def _is_folder(file: int) -> bool:
-    return posix.fstat(file).st_mode & _S_IFMT == _S_IFDIR
 
 
 def _reason(error: OSError | ValueError) -> str:

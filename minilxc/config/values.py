@@ -7,6 +7,7 @@ typed, immutable value; it raises `Invalid` in words that a user understands. Th
 
 from __future__ import annotations
 
+from minilxc.errors import suggestion
 from minilxc.linux.files import encode
 from minilxc.linux.names import CAPABILITIES, NAMESPACES, RLIMITS, SIGNALS, SIGRTMAX, SIGRTMIN
 
@@ -160,14 +161,6 @@ class Word:
 def quoted(text: str) -> str:
     """`text` in quotes for a message, cut where it is long."""
     return f"'{text}'" if len(text) <= 80 else f"'{text[:77]}...'"
-
-
-def suggestion(word: str, words: Iterable[str]) -> str | None:
-    """The hint "did you mean ...?" when one of `words` is close to `word`."""
-    from difflib import get_close_matches  # only on the way to an error: it imports re and collections
-
-    close = get_close_matches(word, list(words), 1, 0.75)
-    return f"did you mean '{close[0]}'?" if close else None
 
 
 def _fields(text: str) -> list[str]:

@@ -6,7 +6,8 @@ import posix
 
 from minilxc.launch.mounts import Mount, open_in_root
 from minilxc.linux import mount as kernel
-from minilxc.linux.files import exists
+from minilxc.linux.files import S_IFCHR, S_IFMT, S_IFREG, exists
+from minilxc.linux.syscalls import EBUSY, EROFS
 
 # Those that every program may use: null(4), zero(4), full(4), random(4), tty(4).
 _NODES = (("full", 1, 7), ("null", 1, 3), ("random", 1, 8), ("tty", 5, 0), ("urandom", 1, 9), ("zero", 1, 5))
@@ -17,8 +18,6 @@ _LINKS = (
     ("stderr", "/proc/self/fd/2"),
 )
 _BOOT_ID = ".lxc-boot-id"
-_S_IFCHR, _S_IFREG = 0o020000, 0o100000  # inode(7)
-_EBUSY, _EROFS = 16, 30  # errno(3)
 
 
 def tmpfs(size: int) -> Mount:
@@ -53,7 +52,7 @@ def populate(mapped: bool, root: int, fresh: int) -> None:
     dev = open_in_root(root, "dev", posix.O_PATH | posix.O_DIRECTORY, follow=False)
     try:
         if posix.fstat(dev).st_dev != fresh:
-            raise OSError(_EBUSY, "another mount covers it (lxc.autodev = 0 leaves /dev alone)", "/dev")
+            raise OSError(EBUSY, "another mount covers it (lxc.autodev = 0 leaves /dev alone)", "/dev")
         for name, major, minor in _NODES:
             _node(dev, name, posix.makedev(major, minor), mapped)
         _unless_there(posix.mkdir, "pts", 0o755, dir_fd=dev)
@@ -71,7 +70,7 @@ def link(root: int) -> None:
         for name, target in _LINKS:
             _unless_there(posix.symlink, target, name, dir_fd=dev)
     except OSError as error:
-        if error.errno != _EROFS:
+        if error.errno != EROFS:
             raise
     finally:
         posix.close(dev)
@@ -88,7 +87,7 @@ def _unless_there(make, *arguments, dir_fd: int) -> None:  # type: ignore[no-unt
 def _node(dev: int, name: str, device: int, mapped: bool) -> None:
     if not mapped:
         try:
-            posix.mknod(name, _S_IFCHR | 0o666, device, dir_fd=dev)
+            posix.mknod(name, S_IFCHR | 0o666, device, dir_fd=dev)
             return
         except FileExistsError:
             return
@@ -96,9 +95,9 @@ def _node(dev: int, name: str, device: int, mapped: bool) -> None:
             pass
     host = posix.open(f"/dev/{name}", posix.O_PATH)
     status = posix.fstat(host)
-    if status.st_mode & 0o170000 != _S_IFCHR or status.st_rdev != device:
+    if status.st_mode & S_IFMT != S_IFCHR or status.st_rdev != device:
         raise FileNotFoundError(2, "is not the device of that name", f"/dev/{name}")
-    _unless_there(posix.mknod, name, _S_IFREG | 0o666, dir_fd=dev)
+    _unless_there(posix.mknod, name, S_IFREG | 0o666, dir_fd=dev)
     target = open_in_root(dev, name, follow=False)
     copy = kernel.open_tree_clone(host, "", recursive=False)
     kernel.move_mount(copy, target, name)

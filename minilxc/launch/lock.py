@@ -14,7 +14,7 @@ import posix
 from _blake2 import blake2b
 
 from minilxc.errors import StartError
-from minilxc.linux.files import encode, normalized
+from minilxc.linux.files import encode, is_directory, normalized
 
 DEFAULT_PATH = "/var/lib/lxc"
 """Where containers are looked for, as LXC does."""
@@ -46,7 +46,7 @@ def open_state_directory() -> str:
             status = posix.lstat(path)
     except OSError as error:
         raise StartError(f"{path}: {error.strerror}", step="lock", errno=error.errno or 0) from None
-    if status.st_uid != posix.geteuid() or status.st_mode & 0o022 or status.st_mode & 0o170000 != 0o040000:
+    if status.st_uid != posix.geteuid() or status.st_mode & 0o022 or not is_directory(status):
         raise StartError(f"{path}: not a directory of our own that nobody else may write to", step="lock")
     return path
 

@@ -11,6 +11,7 @@ import posix
 from minilxc.errors import ConfigError
 from minilxc.linux import mount as kernel
 from minilxc.linux.files import decode
+from minilxc.linux.syscalls import EBUSY
 from minilxc.log import WARN
 
 TYPE_CHECKING = False
@@ -329,7 +330,7 @@ def _make(mount: Mount, root: int) -> None:
         raise
     try:
         if not mount.remount and _same_directory(target, root):
-            raise OSError(_EBUSY, "is the root itself (lxc.rootfs.options sets its flags)", "/")
+            raise OSError(EBUSY, "is the root itself (lxc.rootfs.options sets its flags)", "/")
         new = target if mount.remount else _detached(mount, root)
         try:
             thing = mount.target or "/"
@@ -349,9 +350,6 @@ def _make(mount: Mount, root: int) -> None:
                 posix.close(new)
     finally:
         posix.close(target)
-
-
-_EBUSY = 16  # errno(3)
 
 
 def _same_directory(one: int, other: int) -> bool:

@@ -9,6 +9,7 @@ import select
 from minilxc.errors import StartError
 from minilxc.launch import channel, child, idmap, kernel_files, limits, lock
 from minilxc.linux import process
+from minilxc.linux.syscalls import ENOENT
 from minilxc.log import DEBUG, INFO
 
 TYPE_CHECKING = False
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from minilxc.log import Log
 
 _STATUS_NOT_FOUND, _STATUS_NOT_EXECUTABLE = 127, 126  # as shells, env(1) and chroot(1) have it
-_ENOENT = 2
 
 
 class ExecError(StartError):
@@ -237,4 +237,4 @@ def _exec_error(plan: Plan, number: int) -> ExecError:
 
 
 def _exec_status(number: int) -> int:
-    return _STATUS_NOT_FOUND if number == _ENOENT else _STATUS_NOT_EXECUTABLE
+    return _STATUS_NOT_FOUND if number == ENOENT else _STATUS_NOT_EXECUTABLE

@@ -15,7 +15,7 @@ from minilxc.linux.files import decode, encode, is_file, is_regular
 from minilxc.linux.mount import AT_FDCWD, RESOLVE_NO_MAGICLINKS, openat2
 from minilxc.linux.native import addressof, c_char_p, c_void_p, function, get_errno, string_array
 from minilxc.linux.process import close_range
-from minilxc.linux.syscalls import os_error
+from minilxc.linux.syscalls import EACCES, ELOOP, ENOENT, ENOEXEC, os_error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,12 +25,6 @@ if TYPE_CHECKING:
     from minilxc.launch.channel import Page
     from minilxc.seccomp.loader import Load
 
-_ENOENT, _ENOEXEC, _EACCES, _ELOOP = (
-    2,
-    8,
-    13,
-    40,
-)  # errno(3); the module `errno` takes 0.1 ms to make its 130 names
 # What execvp(3) searches when PATH is unset.
 _DEFAULT_PATH = "/bin:/usr/bin"
 
@@ -105,7 +99,7 @@ def enter_directory(program: Program) -> None:
     try:
         posix.getcwd()
     except FileNotFoundError:
-        raise os_error(program.directory, _ELOOP) from None
+        raise os_error(program.directory, ELOOP) from None
 
 
 def _refuse_link_of_procfs(path: str) -> None:
@@ -113,7 +107,7 @@ def _refuse_link_of_procfs(path: str) -> None:
         posix.close(openat2(AT_FDCWD, path, posix.O_PATH, RESOLVE_NO_MAGICLINKS))
     except OSError as error:
         # What is missing, or closed to the user, is told by execve; a limit of three descriptors leaves none.
-        if error.errno == _ELOOP:
+        if error.errno == ELOOP:
             raise
 
 
@@ -139,13 +133,13 @@ def find(program: Program) -> str:
     for word in program.environment:
         if word.startswith("PATH="):
             path = word[len("PATH=") :]
-    problem = _ENOENT
+    problem = ENOENT
     for directory in path.split(":"):
         candidate = f"{directory or '.'}/{name}"
         if is_file(candidate):
             if posix.access(candidate, posix.X_OK):
                 return candidate
-            problem = _EACCES
+            problem = EACCES
     raise os_error(name, problem)
 
 
@@ -181,6 +175,6 @@ def execute(path: str, program: Program, filter: Load | None, page: Page) -> Non
         raise os_error("seccomp filter")
     _execve(*arguments)
     number = get_errno()
-    if script and number == _ENOEXEC:
+    if script and number == ENOEXEC:
         _execve(*as_script)
     page.execve_errno = number

@@ -8,6 +8,7 @@ from minilxc.errors import ConfigError
 from minilxc.launch import mounts
 from minilxc.linux import mount as kernel
 from minilxc.linux.files import absolute, exists, is_file, is_folder, same
+from minilxc.linux.syscalls import EINVAL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -107,9 +108,6 @@ def from_config(config: Config) -> Rootfs:
     )
 
 
-_EINVAL = 22  # errno(3)
-
-
 def attach(rootfs: Rootfs) -> int:
     """Bind the root file system on its mount point; a descriptor of its root. Raises OSError.
 
@@ -149,7 +147,7 @@ def _mount_image(path: str, rootfs: Rootfs) -> int:
                 continue  # of another type; which error a type gives for that is its own affair
     finally:
         posix.close(device)
-    raise OSError(_EINVAL, "no file system that this kernel can mount", path)
+    raise OSError(EINVAL, "no file system that this kernel can mount", path)
 
 
 def _types_on_devices() -> list[str]:

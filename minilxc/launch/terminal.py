@@ -7,6 +7,7 @@ import posix
 from minilxc.launch.channel import TERMINALS
 from minilxc.launch.mounts import open_in_root, open_target
 from minilxc.linux import mount as kernel
+from minilxc.linux.syscalls import EROFS
 from minilxc.linux.terminal import (
     pty_number,
     set_controlling_terminal,
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from minilxc.launch.idmap import IdMaps
 
 _OUT_OF_SIGHT = "/dev/pts"  # of the host's tree
-_EROFS = 30  # errno(3)
 _ATTRIBUTES = kernel.MOUNT_ATTR_NOSUID | kernel.MOUNT_ATTR_NOEXEC
 
 
@@ -156,7 +156,7 @@ def _bind(devpts: int, source: str, dev: int, target: str) -> None:
     try:
         place = open_target(dev, target, "file", follow=False)
     except OSError as error:
-        if error.errno == _EROFS:
+        if error.errno == EROFS:
             return
         raise
     copy = kernel.open_tree_clone(devpts, source, recursive=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from minilxc.linux import syscalls
+from minilxc.linux.syscalls import ENOSYS
 
 # Calls that a start makes and that are younger than Linux 5.0, with the version that brought them.
 _CALLS = (
@@ -17,7 +18,6 @@ _CALLS = (
     ("close_range", syscalls.NR_CLOSE_RANGE, "5.9"),
     ("mount_setattr", syscalls.NR_MOUNT_SETATTR, "5.12"),
 )
-_ENOSYS = 38
 
 
 def missing_calls() -> list[str]:
@@ -31,14 +31,26 @@ def missing_calls() -> list[str]:
             # No descriptor, no pointer, no size, no flag is all ones.
             syscalls.call(name, number, -1, -1, -1, -1, -1, -1)
         except OSError as error:
-            if error.errno == _ENOSYS:
+            if error.errno == ENOSYS:
                 lacking.append(f"{name} (Linux {version})")
     return lacking
 
 
-def has_namespace(kind: str) -> bool:
-    """Whether this kernel has namespaces of `kind`, a name in /proc/PID/ns. namespaces(7)."""
-    return os.path.exists(f"/proc/self/ns/{kind}")
+def has_filesystem(name: str) -> bool:
+    """Whether this kernel has the file system `name`, or a module for it. proc_filesystems(5).
+
+    What follows a dot is the file system's own affair ("fuse.sshfs"). mount(2)
+    """
+    kind = name.partition(".")[0]
+    try:
+        with open("/proc/filesystems", encoding="ascii") as file:
+            if any(line.split()[-1] == kind for line in file):
+                return True
+        # The kernel asks modprobe for this name.
+        with open(f"/lib/modules/{os.uname().release}/modules.alias", encoding="utf-8") as file:
+            return any(line.split()[:2] == ["alias", f"fs-{kind}"] for line in file)
+    except OSError:
+        return False
 
 
 def seccomp_actions() -> frozenset[str]:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import posix
 import sys
 
-_S_IFMT, _S_IFDIR, _S_IFREG = 0o170000, 0o040000, 0o100000  # inode(7)
+# inode(7)
+S_IFMT, S_IFDIR, S_IFCHR, S_IFREG = 0o170000, 0o040000, 0o020000, 0o100000
 
 
 def encode(text: str) -> bytes:
@@ -24,14 +25,19 @@ def decode(raw: bytes) -> str:
 def _format(path: str) -> int:
     """The type bits of the file at `path`, links followed; 0 when there is none."""
     try:
-        return posix.stat(path).st_mode & _S_IFMT
+        return posix.stat(path).st_mode & S_IFMT
     except (OSError, ValueError):
         return 0
 
 
 def is_regular(status: posix.stat_result) -> bool:
     """Whether `status` is that of a regular file."""
-    return status.st_mode & _S_IFMT == _S_IFREG
+    return status.st_mode & S_IFMT == S_IFREG
+
+
+def is_directory(status: posix.stat_result) -> bool:
+    """Whether `status` is that of a folder."""
+    return status.st_mode & S_IFMT == S_IFDIR
 
 
 def exists(path: str) -> bool:
@@ -41,12 +47,12 @@ def exists(path: str) -> bool:
 
 def is_folder(path: str) -> bool:
     """Whether a folder is at `path`, links followed."""
-    return _format(path) == _S_IFDIR
+    return _format(path) == S_IFDIR
 
 
 def is_file(path: str) -> bool:
     """Whether a regular file is at `path`, links followed."""
-    return _format(path) == _S_IFREG
+    return _format(path) == S_IFREG
 
 
 def same(one: str, other: str) -> bool:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import ctypes
 import os
 
-from minilxc.linux.syscalls import check, ioctl
+from minilxc.linux.syscalls import EBUSY, check, ioctl
 
 _LOOP_CTL_GET_FREE = 0x4C82
 _LOOP_CONFIGURE = 0x4C0A
 _LO_FLAGS_READ_ONLY, _LO_FLAGS_AUTOCLEAR = 1, 4
 _ATTEMPTS = 16
-_EBUSY = 16
 
 
 class LoopInfo64(ctypes.Structure):
@@ -63,7 +62,7 @@ def attach(path: str, *, read_only: bool) -> tuple[int, str]:
                 check(ioctl(loop, _LOOP_CONFIGURE, ctypes.addressof(config)), path)
             except OSError as error:
                 os.close(loop)
-                if error.errno != _EBUSY or attempt + 1 == _ATTEMPTS:
+                if error.errno != EBUSY or attempt + 1 == _ATTEMPTS:
                     raise
                 continue  # somebody else was quicker with this device
             return loop, device

@@ -11,11 +11,11 @@ from __future__ import annotations
 import os
 import sys
 
-from minilxc.errors import UsageError
+from minilxc.errors import SHORT, UsageError, suggestion
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    pass
 
 _64BIT = 0x80000000
 _LITTLE = 0x40000000
@@ -191,7 +191,7 @@ def machine_by_word(word: str) -> Machine:
     """
     machine = _BY_WORD.get(word.lower())
     if machine is None:
-        raise UsageError(f"unknown architecture '{word}'", hint=suggestion(word.lower(), _BY_WORD))
+        raise UsageError(f"unknown architecture '{word}'", hint=suggestion(word.lower(), _BY_WORD, SHORT))
     return machine
 
 
@@ -204,11 +204,3 @@ def this_machine() -> Machine:
     if word in ("mips", "mips64") and sys.byteorder == "little":
         word = word.replace("mips", "mipsel")
     return machine_by_word(word)
-
-
-def suggestion(word: str, words: Iterable[str]) -> str | None:
-    """A hint "did you mean 'x'?" when one of `words` is near to `word`, else None."""
-    from difflib import get_close_matches  # on the way to an error only: 6 ms
-
-    near = get_close_matches(word, list(words), 1)
-    return f"did you mean '{near[0]}'?" if near else None

@@ -12,7 +12,7 @@ import posix
 import sys
 from _blake2 import blake2b  # hashlib would cost 3 ms to import
 
-from minilxc.linux.files import encode
+from minilxc.linux.files import encode, is_regular
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def _read(folder_fd: int, name: str) -> tuple[bytes, ...] | None:
     )
     try:
         found = posix.fstat(fd)
-        if found.st_mode & 0o170000 != 0o100000 or not _private(found) or found.st_size > _MAX_SIZE:
+        if not is_regular(found) or not _private(found) or found.st_size > _MAX_SIZE:
             return None
         entry = posix.read(fd, found.st_size + 1)
     finally:

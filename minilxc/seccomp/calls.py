@@ -9,9 +9,9 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
-from minilxc.errors import MinilxcError
+from minilxc.errors import MinilxcError, suggestion
 
-from .arch import ABIS, Abi, suggestion
+from .arch import ABIS, Abi
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -92,7 +92,7 @@ def compile_rules(rules: Rules) -> Program:
     if len(program) > MAX_INSTRUCTIONS:
         raise PolicyError(
             f"the program has {len(program)} instructions, the kernel takes {MAX_INSTRUCTIONS}",
-            where=rules.path,
+            where=rules.where,
         )
     return program
 

@@ -28,10 +28,10 @@ from itertools import product
 from math import prod
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from minilxc.errors import PolicyError
+from minilxc.errors import PolicyError, suggestion
 
 from . import actions, calls, rules
-from .arch import ABIS, X32_BIT, suggestion
+from .arch import ABIS, X32_BIT
 from .policy import Filter, Line, Policy
 
 if TYPE_CHECKING:

@@ -13,11 +13,11 @@ import re
 from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from minilxc.errors import PolicyError
+from minilxc.errors import SHORT, PolicyError, suggestion
 
 from . import calls
 from .actions import ALLOW, ERRNO, KILL_THREAD, MAX_ERRNO, NOTIFY, WORDS
-from .arch import abi_by_section, section_words, suggestion
+from .arch import abi_by_section, section_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -253,7 +253,9 @@ def _section(content: str, where: str, version: int) -> str:
         return word.lower()
     abi = abi_by_section(word)
     if abi is None:
-        raise PolicyError(f"unknown section [{word}]", where, suggestion(word.lower(), section_words()))
+        raise PolicyError(
+            f"unknown section [{word}]", where, suggestion(word.lower(), section_words(), SHORT)
+        )
     return abi.name
 
 

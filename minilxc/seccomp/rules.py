@@ -117,7 +117,6 @@ class Rules(NamedTuple):
     """All that a policy says on a machine. `where` is the place of the line that sets the default."""
 
     machine: Machine
-    path: str
     default: int
     where: str
     abis: tuple[AbiRules, ...]
@@ -166,7 +165,7 @@ def build(
     for abi in machine.abis:
         entries = _entries(abi, [line for line, abis in applied if abi in abis], default, tell)
         per_abi.append(AbiRules(abi, entries, _newer(abi, entries, newer) if newer else ()))
-    return Rules(machine, policy.path, default, policy.where, tuple(per_abi))
+    return Rules(machine, default, policy.where, tuple(per_abi))
 
 
 def allowing(rules: Rules, names: Iterable[str]) -> Rules:

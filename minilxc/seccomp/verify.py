@@ -34,7 +34,7 @@ def verify(program: Program, rules: Rules) -> None:
     try:
         program.validate()
     except InvalidProgramError as error:
-        raise PolicyError(f"the compiled program is not valid: {error}", where=rules.path) from None
+        raise PolicyError(f"the compiled program is not valid: {error}", where=rules.where) from None
     for each in rules.abis:
         _verify_abi(program, rules, each)
     known = {each.abi.audit for each in rules.abis}
@@ -43,7 +43,7 @@ def verify(program: Program, rules: Rules) -> None:
             for number in (0, 1, 59, 0x40000000, 0xFFFFFFFF):
                 given, _ = program.simulate(audit, number)
                 if given != actions.KILL_THREAD:
-                    raise _mismatch(rules.path, f"call {number:#x} of audit value {audit:#x}", given)
+                    raise _mismatch(rules.where, f"call {number:#x} of audit value {audit:#x}", given)
 
 
 def _verify_abi(program: Program, rules: Rules, ruled: AbiRules) -> None:
@@ -54,7 +54,7 @@ def _verify_abi(program: Program, rules: Rules, ruled: AbiRules) -> None:
         if owner is None:
             given, _ = program.simulate(abi.audit, number)
             if given != actions.KILL_THREAD:
-                raise _mismatch(rules.path, f"call {number:#x} of {abi.name}", given)
+                raise _mismatch(rules.where, f"call {number:#x} of {abi.name}", given)
         if owner is not abi:
             continue
         entry = entries.get(number)
@@ -66,16 +66,14 @@ def _verify_abi(program: Program, rules: Rules, ruled: AbiRules) -> None:
             if given not in wanted:
                 name = entry.name if entry else f"call {number:#x}"
                 call = f"{name}({', '.join(f'{arg:#x}' for arg in args)}) of {abi.name}"
-                raise _mismatch(rules.path, call, given, wanted)
+                raise _mismatch(rules.where, call, given, wanted)
 
 
 def _mismatch(
-    path: str, call: str, given: int, wanted: Iterable[int] = (actions.KILL_THREAD,)
+    where: str, call: str, given: int, wanted: Iterable[int] = (actions.KILL_THREAD,)
 ) -> PolicyError:
     right = " or ".join(sorted(actions.name(action) for action in wanted))
-    return PolicyError(
-        f"the compiled program answers {actions.name(given)} to {call}, not {right}", where=path
-    )
+    return PolicyError(f"the compiled program answers {actions.name(given)} to {call}, not {right}", where)
 
 
 def _owner(abi: Abi, number: int, rules: Rules) -> Abi | None:

@@ -289,6 +289,33 @@ def test_errors_of_the_policy_are_told_with_their_line(container):
     assert f"{box.policy_file}:3: mkmod: " in result.out + result.err
 
 
+def test_policy_is_judged_beside_a_wrong_config(container):
+    box = container("lxc.autodev = maybe", "lxc.nothing = 1", policy="2\ndenylist\nmkmod errno 1\nopne\n")
+    result = minilxc("checkconfig", "-f", str(box.file))
+    assert result.status == 1
+    told = result.err.splitlines()
+    for start in (box.line_of("lxc.autodev = maybe"), f"{box.policy_file}:3", f"{box.policy_file}:4"):
+        assert [line for line in told if line.startswith(f"minilxc: {start}: ")], told
+
+
+def test_policy_is_judged_beside_a_plan_that_cannot_be(container):
+    box = container(
+        "lxc.init.cwd = relative", "lxc.namespace.keep = mnt", policy="2\ndenylist\nmkmod errno 1\n"
+    )
+    told = minilxc("checkconfig", "-f", str(box.file)).err
+    assert "mount namespace" in told
+    assert f"{box.policy_file}:3: mkmod: " in told
+
+
+def test_file_system_that_the_kernel_lacks_is_told(container):
+    line = "lxc.mount.entry = none a nosuchfs create=dir"
+    box = container(line, "lxc.mount.entry = none a otherfs create=dir,optional")
+    result = minilxc("checkconfig", "-f", str(box.file))
+    assert result.status == 1
+    assert result.err == f"minilxc: {box.line_of(line)}: this kernel lacks the file system 'nosuchfs'\n"
+    assert "good" not in result.out.splitlines()
+
+
 def test_check_of_a_config_starts_nothing(container):
     box = container("lxc.mount.entry = none a/b tmpfs create=dir", policy=POLICY)
     box.remember_files()

@@ -5,11 +5,10 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from minilxc.errors import MinilxcError, UsageError, printable
+from minilxc.errors import MinilxcError, UsageError, printable, suggestion
 from minilxc.linux.names import CAPABILITIES
 
 from .. import oci
-from ..arch import suggestion
 from ..policy_to_profile import to_oci
 from ..profile_to_policy import to_policy
 from . import common

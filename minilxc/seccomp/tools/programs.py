@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from minilxc.errors import UsageError
+from minilxc.errors import SHORT, UsageError, suggestion
 
 from .. import arch, inputs
 from . import common
@@ -55,6 +55,6 @@ def abi(args: Namespace, of: Machine) -> Abi:
     found = arch.abi_by_section(args.abi)
     if found is None:
         raise UsageError(
-            f"unknown ABI '{args.abi}'", hint=arch.suggestion(args.abi.lower(), arch.section_words())
+            f"unknown ABI '{args.abi}'", hint=suggestion(args.abi.lower(), arch.section_words(), SHORT)
         )
     return found

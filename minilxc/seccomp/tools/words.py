@@ -6,10 +6,9 @@ import errno
 import re
 from typing import Final
 
-from minilxc.errors import UsageError
+from minilxc.errors import UsageError, suggestion
 
 from .. import actions
-from ..arch import suggestion
 
 UNKNOWN: Final = "_"
 """Stands for an argument that is not known."""

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
-RUN = "import sys; from minilxc.cli.seccomp import run; sys.exit(run(sys.argv[1:]))"
+RUN = "import sys; from minilxc.cli import main; main(['seccomp', *sys.argv[1:]])"
 
 
 def seccomp(*args: str, cwd: Path, stdin: bytes = b"", **env: str) -> tuple[int, str, str]:

@@ -276,7 +276,7 @@ def test_filters_too_many_for_the_kernel_are_an_error_each_call_once() -> None:
 def test_a_program_too_large_for_the_kernel_is_an_error_of_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compiler, "MAX_INSTRUCTIONS", 8)
     (found,) = findings(f"{D}mknod errno 1\nmknodat errno 2\nread errno 3\n", "amd64", "arm64")
-    assert (found.check, found.line, found.where) == ("compile", 0, "p")
+    assert (found.check, found.line, found.where) == ("compile", 2, "p:2")
     assert "instructions, the kernel takes 8" in found.text
 
 

@@ -209,8 +209,11 @@ def test_a_wrong_command_line_is_told_and_is_2(tmp_path: Path) -> None:
     (tmp_path / "p").write_text("2\ndenylist\n")
     for args, error in (
         (["--arch", "amd46", "p"], "minilxc: unknown architecture 'amd46' (did you mean 'amd64'?)\n"),
-        (["--format", "xml", "p"], "usage: minilxc seccomp check"),
-        ([], "usage: minilxc seccomp check"),
+        (["--format", "xml", "p"], "minilxc: argument --format: invalid choice: 'xml' (choose from "),
+        (
+            [],
+            "minilxc: the following arguments are required: POLICY (minilxc seccomp check --help tells more)\n",
+        ),
     ):
         status, out, err = seccomp("check", *args, cwd=tmp_path)
         assert (status, out) == (2, "")

@@ -12,7 +12,7 @@ import pytest
 from .helpers import compiled
 
 ROOT = Path(__file__).parents[3]
-RUN = "import sys; from minilxc.cli.seccomp import run; sys.exit(run(sys.argv[1:]))"
+RUN = "import sys; from minilxc.cli import main; main(['seccomp', *sys.argv[1:]])"
 POLICY = "2\ndenylist\nmknod errno 7\n"
 
 
@@ -103,8 +103,11 @@ def test_a_policy_that_stops_execve_can_be_compiled(tmp_path: Path) -> None:
     ("args", "error"),
     [
         ([], "usage: minilxc seccomp COMMAND ..."),
-        (["frob"], "usage: minilxc seccomp COMMAND ..."),
-        (["compile", "p"], "usage: minilxc seccomp compile"),
+        (["complie"], "minilxc: unknown command 'seccomp complie' (did you mean 'compile'?)\n"),
+        (
+            ["compile", "p"],
+            "minilxc: the following arguments are required: -o/--output (minilxc seccomp compile --help tells more)\n",
+        ),
         (
             ["compile", "p", "-o", "out", "--arch", "amd46"],
             "minilxc: unknown architecture 'amd46' (did you mean 'amd64'?)",

@@ -90,7 +90,7 @@ def test_a_program_above_the_kernels_limit() -> None:
         for at, name in enumerate(names)
         for value in range(100)
     )
-    with pytest.raises(PolicyError, match=r"^p: the program has \d+ instructions, the kernel takes 4096$"):
+    with pytest.raises(PolicyError, match=r"^p:2: the program has \d+ instructions, the kernel takes 4096$"):
         compiled("2\ndenylist\n" + rules, "riscv64")
 
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from minilxc.errors import ConfigError, PolicyError
+from minilxc.cli.checkconfig import run
+from minilxc.errors import PolicyError
 from minilxc.seccomp import calls, rules
 from minilxc.seccomp.arch import MACHINES, X32_BIT, machine_by_word
 from minilxc.seccomp.build import build
@@ -268,36 +269,34 @@ def test_the_option_of_compile(tmp_path: Path) -> None:
     assert (status, out, err) == (1, "", "--newer: unknown action 'ernno' (did you mean 'errno'?)\n")
 
 
-def checkconfig(folder: Path, *lines: str) -> str:
-    """What `minilxc checkconfig` complains of first, "" for nothing."""
-    from minilxc.cli import checkconfig as command
-    from minilxc.config.parse import Config
-    from minilxc.launch import plan
-
-    config = Config.from_text("\n".join(lines).encode(), "c")
-    try:
-        plan._filters(config, command._prepare)
-    except (ConfigError, PolicyError) as error:
-        return str(error)
-    return ""
-
-
-def test_the_key_of_a_config(tmp_path: Path) -> None:
+def test_the_key_of_a_config(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What `minilxc checkconfig` complains of."""
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "a").write_text("2\nallowlist\nexecve\n")
     (tmp_path / "d").write_text("2\ndenylist\n")
     allow, deny = (f"lxc.seccomp.profile = {tmp_path / name}" for name in "ad")
     key = "minilxc.seccomp.newer = errno ENOSYS"
-    assert checkconfig(tmp_path, allow, key) == ""
-    assert checkconfig(tmp_path, allow, key, "minilxc.seccomp.newer =") == ""
-    assert checkconfig(tmp_path, allow, "minilxc.seccomp.newer = ENOSYS") == (
-        "c:2: minilxc.seccomp.newer: unknown action 'ENOSYS'"
+
+    def checkconfig(*lines: str) -> str:
+        (tmp_path / "c").write_text("\n".join(lines))
+        status = run(["-f", "c"])
+        told = capsys.readouterr().err
+        assert status == (1 if told else 0)
+        return told
+
+    assert checkconfig(allow, key) == ""
+    assert checkconfig(allow, key, "minilxc.seccomp.newer =") == ""
+    assert checkconfig(allow, "minilxc.seccomp.newer = ENOSYS") == (
+        "minilxc: c:2: minilxc.seccomp.newer: unknown action 'ENOSYS'\n"
     )
-    assert checkconfig(tmp_path, key, deny) == (
-        f"c:1: minilxc.seccomp.newer: only an allowlist has newer calls, and {tmp_path}/d:2 says 'allow'"
-        " to every call that the policy does not name"
+    assert checkconfig(key, deny) == (
+        f"minilxc: c:1: minilxc.seccomp.newer: only an allowlist has newer calls, and {tmp_path}/d:2 says 'allow'"
+        " to every call that the policy does not name\n"
     )
-    assert checkconfig(tmp_path, key) == (
-        "c:1: minilxc.seccomp.newer: there is no policy (lxc.seccomp.profile names one)"
+    assert checkconfig(key) == (
+        "minilxc: c:1: minilxc.seccomp.newer: there is no policy (lxc.seccomp.profile names one)\n"
     )
 
 

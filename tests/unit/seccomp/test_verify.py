@@ -34,7 +34,7 @@ def test_each_answer_counts(text: str, machine: str) -> None:
         if each.code == RETURN:
             changed = list(built.program.instructions)
             changed[at] = each._replace(k=0x00050000 + 999)
-            with pytest.raises(PolicyError, match=r"^p: the compiled program answers ERRNO\(999\) to "):
+            with pytest.raises(PolicyError, match=r"^p:2: the compiled program answers ERRNO\(999\) to "):
                 verify(Program(changed, built.program.big), built.rules)
 
 
@@ -81,6 +81,6 @@ def test_each_load_and_mask_counts(text: str, machine: str) -> None:
 def test_a_program_that_the_kernel_would_not_take() -> None:
     built = compiled(*POLICIES[0])
     with pytest.raises(
-        PolicyError, match=r"^p: the compiled program is not valid: the last instruction is no return$"
+        PolicyError, match=r"^p:2: the compiled program is not valid: the last instruction is no return$"
     ):
         verify(Program(built.program.instructions[:1], False), built.rules)
