@@ -29,7 +29,7 @@ from minilxc.linux import process
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import NoReturn
+    from typing import Any, NoReturn
 
     from minilxc.launch.channel import Channel, Page
     from minilxc.launch.plan import Plan
@@ -53,11 +53,11 @@ class Inside:
 
 
 class Step:
-    """One step: its name, which is what an error names, and what it does."""
+    """One step, of the child or of the parent: its name, which is what an error names, and what it does."""
 
     __slots__ = ("act", "name")
 
-    def __init__(self, name: str, act: Callable[[Inside], object]) -> None:
+    def __init__(self, name: str, act: Callable[[Any], object]) -> None:
         self.name = name
         self.act = act
 
@@ -65,7 +65,7 @@ class Step:
 def steps(plan: Plan) -> tuple[Step, ...]:
     """The steps that lead to the payload, in the order in which they run."""
     # What the caller has left open is nothing that a root file system may lead to (CVE-2024-21626).
-    yielded = [Step("inherited descriptors", lambda inside: _close_inherited(plan, inside))]
+    yielded = [Step("inherited descriptors", _close_inherited)]
     # Nothing below may run as the overflow id: the parent writes the id maps, then says go.
     yielded += [Step("id maps", lambda inside: idmap.enter(plan.idmap, inside.channel))]
     # A parent that dies from here on takes the child with it, whatever step it has reached. After the
@@ -73,8 +73,7 @@ def steps(plan: Plan) -> tuple[Step, ...]:
     yielded += [Step("death signal", lambda inside: _die_with_parent(_signal.SIGKILL, inside))]
     # A session of its own, before a terminal is there to become its controlling one.
     yielded += [Step("session", lambda inside: _new_session())]
-    # Join and unshare before the first mount: a mount belongs to the namespaces of who makes it.
-    yielded += [Step("namespaces", lambda inside: namespaces.complete(plan.namespaces))]
+    yielded += [Step("time namespace", lambda inside: namespaces.make_time_namespace(plan.namespaces))]
     if plan.own_mounts:
         # Slave before the first mount, or it would show up on the host.
         yielded += [Step("mount propagation", lambda inside: namespaces.isolate_mounts())]
@@ -142,7 +141,10 @@ def run(plan: Plan, inside: Inside, filter: Load | None, init_filter: Load | Non
             init.prepare(inside)
         _go_through(setup, inside)
         if plan.with_init:
-            payload = init.fork_payload(inside)
+            try:
+                payload = init.fork_payload(inside)
+            except OSError as error:
+                fail(inside.channel, "fork", error)
             if payload:
                 init.run(plan, inside, payload, init_filter)
         _become_payload(plan, inside, len(setup), filter)
@@ -178,9 +180,8 @@ def _go_through(todo: tuple[Step, ...], inside: Inside, first: int = 0) -> None:
             fail(inside.channel, step.name, error)
 
 
-def _close_inherited(plan: Plan, inside: Inside) -> None:
-    joined = tuple(join.descriptor for join in plan.namespaces.joined)
-    program.close_descriptors((inside.channel.fileno(), *inside.confined, *joined))
+def _close_inherited(inside: Inside) -> None:
+    program.close_descriptors((inside.channel.fileno(), *inside.confined))
 
 
 def _new_session() -> None:

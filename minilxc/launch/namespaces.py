@@ -51,18 +51,40 @@ class Namespaces:
         return ", ".join([*sorted(self.new), *joined]) or "none"
 
 
-def complete(namespaces: Namespaces) -> None:
-    """Child: join what others have and make the time namespace, which takes its offsets before its first user."""
-    for join in namespaces.joined:
-        if join.kind != "pid":  # settled at birth: a process never changes its own
-            process.setns(join.descriptor, NAMESPACES[join.kind])
+def join(namespaces: Namespaces) -> tuple[tuple[int, int], ...]:
+    """Parent: enter what the child shares with others, for it to be born there; then `leave` with the result.
+
+    The child could not: its user namespace may be a new one, which has no power over those of others,
+    and a process never changes its own pid namespace. Raises OSError.
+    """
+    left: tuple[tuple[int, int], ...] = ()
+    try:
+        for each in namespaces.joined:
+            own = posix.open(f"/proc/self/ns/{each.kind}", posix.O_RDONLY | posix.O_CLOEXEC)
+            left += ((own, NAMESPACES[each.kind]),)
+            process.setns(each.descriptor, NAMESPACES[each.kind], f"{each.kind} namespace of {each.target}")
+    except OSError:
+        leave(left)
+        raise
+    return left
+
+
+def leave(own: tuple[tuple[int, int], ...]) -> None:
+    """Parent: go back to where `join` came from."""
+    for descriptor, flag in own:
+        process.setns(descriptor, flag, "the caller's namespace")
+        posix.close(descriptor)
+
+
+def make_time_namespace(namespaces: Namespaces) -> None:
+    """Child: make the time namespace, if it is new: it takes its offsets before its first user."""
     if "time" in namespaces.new:
         process.unshare(process.CLONE_NEWTIME)
         monotonic, boot = (divmod(offset, 10**9) for offset in namespaces.offsets)
         text = "monotonic {} {}\nboottime {} {}\n".format(*monotonic, *boot)
         write_text("/proc/self/timens_offsets", text)
         descriptor = posix.open("/proc/self/ns/time_for_children", posix.O_RDONLY)
-        process.setns(descriptor, process.CLONE_NEWTIME)
+        process.setns(descriptor, process.CLONE_NEWTIME, "time namespace")
         posix.close(descriptor)
 
 

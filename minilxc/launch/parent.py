@@ -7,15 +7,14 @@ import posix
 import select
 
 from minilxc.errors import StartError
-from minilxc.launch import channel, child, idmap, kernel_files, limits, lock
+from minilxc.launch import channel, child, idmap, kernel_files, limits, lock, namespaces
+from minilxc.launch.child import Step
 from minilxc.linux import process
 from minilxc.linux.syscalls import ENOENT
 from minilxc.log import DEBUG, INFO
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from minilxc.launch.plan import Plan
     from minilxc.log import Log
 
@@ -56,16 +55,6 @@ class _Outside:
         self.held = self.pid = self.pidfd = -1
 
 
-class Step:
-    """One step of the parent."""
-
-    __slots__ = ("act", "name")
-
-    def __init__(self, name: str, act: Callable[[_Outside], None]) -> None:
-        self.name = name
-        self.act = act
-
-
 def steps(plan: Plan) -> tuple[Step, ...]:
     """The parent's steps, in the order in which they run."""
     yielded = [Step("lock", lambda outside: _lock(plan, outside))]
@@ -87,8 +76,9 @@ def start(plan: Plan, log: Log) -> Started:
     """
     if posix.geteuid() != 0:
         raise StartError("must be run as root; starting as an ordinary user is not supported yet", plan.name)
-    for subject, text in plan.lines():
-        log.write(DEBUG, subject, text)
+    if log.level <= DEBUG:
+        for subject, text in plan.lines():
+            log.write(DEBUG, subject, text)
     outside = _Outside()
     try:
         for step in steps(plan):
@@ -134,19 +124,17 @@ def _clone(plan: Plan, outside: _Outside) -> None:
         from minilxc.seccomp.loader import Load
 
         filter = Load(plan.filters.payload)
-        init_filter = Load(plan.filters.init)
-    shared_pid = [join.descriptor for join in plan.namespaces.joined if join.kind == "pid"]
-    for descriptor in shared_pid:
-        process.setns(descriptor, process.CLONE_NEWPID)  # where children are born, not where we are
-    pid, pidfd = process.fork_into(plan.namespaces.clone_flags)
-    if pid == 0:
-        outside.ours.close()
-        child.run(plan, child.Inside(outside.theirs, outside.page), filter, init_filter)
-    outside.pid, outside.pidfd = pid, pidfd
-    if shared_pid:
-        own = posix.open("/proc/self/ns/pid", posix.O_RDONLY | posix.O_CLOEXEC)
-        process.setns(own, process.CLONE_NEWPID)
-        posix.close(own)
+        if plan.with_init:
+            init_filter = Load(plan.filters.init)
+    own = namespaces.join(plan.namespaces)
+    try:
+        pid, pidfd = process.fork_into(plan.namespaces.clone_flags)
+        if pid == 0:
+            outside.ours.close()
+            child.run(plan, child.Inside(outside.theirs, outside.page), filter, init_filter)
+        outside.pid, outside.pidfd = pid, pidfd
+    finally:
+        namespaces.leave(own)
 
 
 def _listen(plan: Plan, outside: _Outside) -> tuple[int | None, tuple[int, ...]]:

@@ -265,7 +265,7 @@ _STEP_KEYS = {
     "id maps": "lxc.idmap",
     "rootfs": "lxc.rootfs.path",
     "host name": "lxc.uts.name",
-    "namespaces": "lxc.time.offset.boot",
+    "time namespace": "lxc.time.offset.boot",
     "terminal": "lxc.pty.max",
     "personality": "lxc.arch",
     "working directory": "lxc.init.cwd",

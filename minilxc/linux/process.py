@@ -31,7 +31,6 @@ from minilxc.linux.syscalls import (
 # clone(2)
 CLONE_NEWTIME = 0x00000080
 CLONE_PIDFD = 0x00001000
-CLONE_NEWPID = 0x20000000
 
 PER_LINUX = 0x0000
 PER_LINUX32 = 0x0008
@@ -105,9 +104,9 @@ def unshare(flags: int) -> None:
     check(_unshare(flags), "unshare")
 
 
-def setns(descriptor: int, flag: int) -> None:
-    """Join the namespace of type `flag` that `descriptor` refers to. setns(2)."""
-    check(_setns(descriptor, flag), "setns")
+def setns(descriptor: int, flag: int, thing: str) -> None:
+    """Join the namespace of type `flag` that `descriptor` refers to; `thing` is what an error is about. setns(2)."""
+    check(_setns(descriptor, flag), thing)
 
 
 def personality(persona: int) -> None:

@@ -42,7 +42,7 @@ STEPS = {
         "id maps",
         "death signal",
         "session",
-        "namespaces",
+        "time namespace",
         "mount propagation",
         "rootfs",
         "host name",

@@ -105,6 +105,14 @@ def test_namespace_of_a_process_is_shared_by_its_number(container):
     assert "net" not in new_namespaces(container(f"lxc.namespace.share.net = {os.getpid()}"))
 
 
+def test_namespace_of_a_process_is_shared_under_an_id_map(container):
+    # A sysfs of its own takes power over the network namespace.
+    lines = ("lxc.mount.auto =", "lxc.mount.auto = proc", *MAPPED)
+    box = container(*lines, *(f"lxc.namespace.share.{kind} = {os.getpid()}" for kind in ("net", "uts")))
+    for kind in ("net", "uts"):
+        assert box.read("readlink", f"/proc/self/ns/{kind}") == os.readlink(f"/proc/self/ns/{kind}") + "\n"
+
+
 def test_namespace_of_a_container_that_does_not_run_is_refused(container):
     line = "lxc.namespace.share.net = nobody-of-that-name"
     box = container(line)
@@ -417,3 +425,8 @@ def test_container_of_a_killed_start_lets_go_of_its_shared_namespaces(container)
     below = machine.descendants(process.pid)
     process.kill()
     machine.wait_until_gone(process.pid, *below)
+
+
+def test_limit_on_processes_that_leaves_no_room_for_init_is_told(container):
+    box = container(*MAPPED, "lxc.prlimit.nproc = 1")
+    assert box.run("true") == (1, "", f"minilxc: {box.name}: fork: Resource temporarily unavailable\n")
