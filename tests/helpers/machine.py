@@ -113,7 +113,9 @@ def inventory() -> dict[str, frozenset[str]]:
         "devices": frozenset(_listing("/dev")),
         "sockets": frozenset(abstract),
         "state": frozenset(state - {"/run/minilxc/locks", "/run/minilxc/seccomp"}),
-        "bugs": frozenset(name for name in os.listdir("/tmp") if name.startswith("minilxc-bug-")),
+        "bugs": frozenset(
+            name for name in os.listdir(os.environ["TMPDIR"]) if name.startswith("minilxc-bug-")
+        ),
         "host name": frozenset({os.uname().nodename}),
     }
 

@@ -31,7 +31,10 @@ def session_folder():
     """A folder that every user may pass through: payloads are not always root."""
     folder = Path(tempfile.mkdtemp(prefix="minilxc-tests-"))
     folder.chmod(0o755)
+    (folder / "tmp").mkdir()
+    os.environ["TMPDIR"] = str(folder / "tmp")  # where minilxc leaves the tracebacks of its bugs
     yield folder
+    del os.environ["TMPDIR"]
     shutil.rmtree(folder)
 
 
@@ -62,7 +65,7 @@ def no_test_hangs():
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_left(orphans_come_to_us):
+def nothing_is_left(orphans_come_to_us, session_folder):
     """Each test leaves the machine as it was: a start either succeeds or leaves nothing behind."""
     before = machine.inventory()
     yield
