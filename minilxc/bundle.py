@@ -12,6 +12,7 @@ The index is a marshalled tuple of (name, file, size, time in ns, is a package, 
 the order of the code objects; an extension module has none.
 """
 
+import _signal
 import gc
 import marshal
 import posix
@@ -54,6 +55,9 @@ def run(places: "list[str]") -> "NoReturn":
     `places` are the folders that it has put in front of sys.path to find this module. They go to the
     end: nothing that lies there shall hide a module of Python's own.
     """
+    if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
+        # Nothing is there yet that an end could leave behind; Python's own handler would print a traceback.
+        _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
     del sys.path[: len(places)]
     sys.path.extend(places)
     gc.disable()  # a start makes little garbage, and looking for it takes a millisecond

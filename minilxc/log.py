@@ -30,7 +30,8 @@ class Log:
             from os import makedirs
 
             makedirs(folder, exist_ok=True)
-        flags = posix.O_WRONLY | posix.O_CREAT | posix.O_APPEND | posix.O_CLOEXEC
+        # A pipe that nobody reads must not hold a start, or what runs.
+        flags = posix.O_WRONLY | posix.O_CREAT | posix.O_APPEND | posix.O_CLOEXEC | posix.O_NONBLOCK
         return cls(name, posix.open(path, flags, 0o640), level)
 
     def write(self, level: int, subject: str, text: str) -> None:

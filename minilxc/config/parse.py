@@ -25,6 +25,8 @@ WARN = LOG_LEVELS["warn"]
 MOST_BYTES = 2**20
 """The largest file that is taken for a config."""
 DEEPEST_INCLUDE = 32
+MOST_FILES = 4096
+"""How many files a config may be made of: a few that include each other twice would take for ever."""
 MOST_RANGES = 340
 """How many lines the kernel takes in a map of user or group ids (user_namespaces(7))."""
 
@@ -223,7 +225,7 @@ def _network_conflicts(prefix: str, network: Network) -> Iterator[ConfigError]:
 class _Reader:
     """Reads lines and keeps what is in force."""
 
-    __slots__ = ("entries", "networks", "notes", "errors", "collect", "open_files", "last_network")
+    __slots__ = ("entries", "networks", "notes", "errors", "collect", "open_files", "files", "last_network")
 
     def __init__(self, collect: bool) -> None:
         self.entries: dict[str, list[Entry]] = {}
@@ -232,6 +234,7 @@ class _Reader:
         self.errors: list[ConfigError] = []
         self.collect = collect
         self.open_files: list[tuple[int, int, str]] = []  # device, inode and name, to see a cycle
+        self.files = 0
         self.last_network: int | None = None  # that lxc.network.KEY without a number means
 
     def fail(self, error: ConfigError) -> None:
@@ -316,6 +319,9 @@ class _Reader:
                 raise Invalid(f"the files include each other: {cycle}")
         if len(self.open_files) > DEEPEST_INCLUDE:
             raise Invalid(f"files are included more than {DEEPEST_INCLUDE} deep")
+        self.files += 1
+        if self.files > MOST_FILES:
+            raise Invalid(f"more than {MOST_FILES} files are included")
         data = b""
         try:
             # In pieces: to set aside room for the largest config would cost more than to read a usual one.

@@ -18,7 +18,7 @@ from minilxc.launch import (
     terminal,
 )
 from minilxc.linux import process
-from minilxc.linux.files import exists
+from minilxc.linux.files import exists, is_folder
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -295,8 +295,9 @@ def _filters(config: Config, prepare: Callable[[str, tuple[str, str] | None], Pr
             raise ConfigError(f"{_NEWER}: there is no policy", newer_where, "lxc.seccomp.profile names one")
         return None
     where = config.where("lxc.seccomp.profile") or ""
-    if not exists(path):
-        raise ConfigError(f"lxc.seccomp.profile: '{path}': No such file or directory", where)
+    if not exists(path) or is_folder(path):
+        what = "Is a directory" if exists(path) else "No such file or directory"
+        raise ConfigError(f"lxc.seccomp.profile: '{path}': {what}", where)
     try:
         confined = credentials.filter_mode()
     except OSError:

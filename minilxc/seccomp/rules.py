@@ -328,9 +328,8 @@ def _entries(abi: Abi, lines: list[Line], default: int, tell: Callable[[str], No
     for line in lines:
         if line.number >= 0:
             name = calls.names(abi).get(line.number, "")
-            tell(
-                f"{line.where}: {name or 'no call that is known'}: {actions.word(line.action)} on {abi.name}"
-            )
+            what = name or f"{line.number}, no call that is known"
+            tell(f"{line.where}: {what}: {actions.word(line.action)} on {abi.name}")
             entries.setdefault(line.number, Entry(name or str(line.number), (), line.action, line.where))
         elif line.call in table or line.call in parts:
             (specific if _specific(line) else general).setdefault(line.call, []).append(line)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 
 import pytest
@@ -123,6 +124,17 @@ def test_control_characters_of_the_users_text_never_reach_the_terminal(container
     assert err.count("\n") == 1
 
 
+@pytest.mark.parametrize("command", ["execute -n x -f", "checkconfig -f", "seccomp check"])
+def test_interrupt_before_anything_is_there_says_nothing(container, command):
+    pipe = container().folder / "pipe"
+    os.mkfifo(pipe)
+    process = subprocess.Popen([MINILXC, *command.split(), str(pipe)], stderr=subprocess.PIPE)
+    with open(pipe, "w"):  # minilxc has opened it and waits for what it says
+        process.send_signal(signal.SIGINT)
+        assert process.communicate()[1] == b""
+    assert process.returncode == -signal.SIGINT
+
+
 # --- the log
 
 
@@ -152,6 +164,14 @@ def test_log_line_has_name_time_level_and_subject(container):
     box.run("true", options=("-o", str(log), "-l", "1"))
     for line in log.read_text().splitlines():
         assert re.fullmatch(rf"minilxc {box.name} \d{{14}}\.\d{{3}} [A-Z]+ +[^-]+ - .*", line)
+
+
+def test_log_to_a_pipe_that_nobody_reads_is_refused(container):
+    box = container()
+    pipe = box.folder / "pipe"
+    os.mkfifo(pipe)
+    line = f"minilxc: {pipe}: No such device or address (-o FILE or lxc.log.file)\n"
+    assert box.run("true", options=("-o", str(pipe))) == (1, "", line)
 
 
 def test_error_is_in_the_log_too(container):

@@ -533,6 +533,13 @@ def test_includes_go_32_deep(deep: int, fine: bool, tmp_path: Path, monkeypatch:
             include(tmp_path, files, monkeypatch)
 
 
+def test_includes_that_multiply_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = {f"{n}": f"lxc.include = {n + 1}\n" * 2 for n in range(20)}
+    files |= {"c": "lxc.include = 0", "20": ""}
+    with pytest.raises(ConfigError, match=r": lxc\.include: more than 4096 files are included$"):
+        include(tmp_path, files, monkeypatch)
+
+
 def test_harmless_includes_are_fine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "empty").mkdir()
     text = "lxc.include = /dev/null\nlxc.include = missing/\nlxc.include = empty\nlxc.include =\nlxc.include = x\n"
