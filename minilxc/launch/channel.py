@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 GO = b"G"  # parent: go on
-LIMITS = b"L"  # child: set my resource limits
+ASK = b"A"  # child: do what the text names, of the parent's steps that come during the child's
 TERMINALS = b"T"  # child: the masters of the pseudo terminals, as descriptors
 FAILED = b"E"  # child: a step failed
 
@@ -82,6 +82,11 @@ class Channel:
         except OSError:
             pass
         posix._exit(1)
+
+    def ask(self, step: str) -> None:
+        """Child: have the parent do one of its own steps, and wait until it is done."""
+        self.send(ASK, step)
+        self.wait_to_go_on()
 
     def wait_to_go_on(self) -> None:
         """Child: wait until the parent says GO; without a parent there is nothing to start for."""

@@ -23,7 +23,7 @@ from minilxc.launch import (
     rootfs,
     terminal,
 )
-from minilxc.launch.channel import LIMITS, fail
+from minilxc.launch.channel import fail
 from minilxc.linux import process
 
 TYPE_CHECKING = False
@@ -107,7 +107,7 @@ def steps(plan: Plan) -> tuple[Step, ...]:
         yielded += [Step("personality", lambda inside: process.personality(persona))]
     if plan.limits:
         # After all that the set-up itself opens and writes; by the parent, who may raise them.
-        yielded += [Step("limits", _ask_for_limits)]
+        yielded += [Step("limits", lambda inside: inside.channel.ask("limits"))]
     return tuple(yielded)
 
 
@@ -202,11 +202,6 @@ def _mount_system(plan: Plan, inside: Inside) -> None:
 def _terminal(plan: Plan, inside: Inside) -> None:
     assert plan.terminal is not None
     inside.console = terminal.make(plan.terminal, inside.root, inside.channel)
-
-
-def _ask_for_limits(inside: Inside) -> None:
-    inside.channel.send(LIMITS)
-    inside.channel.wait_to_go_on()
 
 
 def _die_with_parent(signal: int, inside: Inside) -> None:

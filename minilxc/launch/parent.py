@@ -1,4 +1,8 @@
-"""The parent's part of a start: lock, child, id maps, go; then listen until the child is the payload."""
+"""The parent's part of a start: lock, child, id maps, go; then listen until the child is the payload.
+
+What a step has made and no process's end takes away, it puts on the list of ends: they run, the last
+first, when the start fails and when the container has ended.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +10,17 @@ import _signal
 import posix
 import select
 
-from minilxc.errors import StartError
+from minilxc.errors import MinilxcError, StartError
 from minilxc.launch import channel, child, idmap, kernel_files, limits, lock, namespaces
 from minilxc.launch.child import Step
 from minilxc.linux import process
 from minilxc.linux.syscalls import ENOENT
-from minilxc.log import DEBUG, INFO
+from minilxc.log import DEBUG, INFO, WARN
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from minilxc.launch.plan import Plan
     from minilxc.log import Log
 
@@ -26,33 +32,41 @@ class ExecError(StartError):
 
 
 class Started:
-    """A container whose payload runs: its process 1, a signalfd of all our signals, its terminals' masters."""
+    """A container whose payload runs: its process 1, a signalfd of all our signals, its terminals' masters.
 
-    __slots__ = ("console", "lock", "pid", "pidfd", "signals", "ttys")
+    Who waits for its end calls `finish` then.
+    """
 
-    def __init__(
-        self, pid: int, pidfd: int, held: int, signals: int, console: int | None, ttys: tuple[int, ...]
-    ) -> None:
-        self.pid = pid
-        self.pidfd = pidfd
-        self.lock = held
-        self.signals = signals
+    __slots__ = ("_ends", "_log", "console", "pid", "pidfd", "signals", "ttys")
+
+    def __init__(self, outside: _Outside, console: int | None, ttys: tuple[int, ...]) -> None:
+        self.pid = outside.pid
+        self.pidfd = outside.pidfd
+        self.signals = outside.signals
         self.console = console
         self.ttys = ttys
+        self._ends = outside.ends
+        self._log = outside.log
+
+    def finish(self) -> None:
+        """Take away what the start has made on the host. Process 1 has ended."""
+        _end(self._ends, self._log)
 
 
 class _Outside:
-    """What the parent holds during a start."""
+    """What the parent holds during a start. `ends` take away what its steps have made: names and functions."""
 
-    __slots__ = ("held", "ours", "page", "pid", "pidfd", "signals", "theirs")
+    __slots__ = ("ends", "log", "ours", "page", "pid", "pidfd", "signals", "theirs")
 
-    def __init__(self) -> None:
+    def __init__(self, log: Log) -> None:
+        self.log = log
+        self.ends: list[tuple[str, Callable[[], object]]] = []
         _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)  # ignored, it would never tell of the child's end
         _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals())
         self.signals = process.signalfd(_signal.valid_signals())
         self.ours, self.theirs = channel.pair()
         self.page = channel.Page()
-        self.held = self.pid = self.pidfd = -1
+        self.pid = self.pidfd = -1
 
 
 def steps(plan: Plan) -> tuple[Step, ...]:
@@ -69,6 +83,11 @@ def steps(plan: Plan) -> tuple[Step, ...]:
     return tuple(yielded)
 
 
+def steps_during(plan: Plan) -> tuple[Step, ...]:
+    """The parent's steps that the child asks for, when it has come so far."""
+    return (Step("limits", lambda outside: limits.apply(plan.limits, outside.pid)),)
+
+
 def start(plan: Plan, log: Log) -> Started:
     """Start the container. On return its payload runs; on StartError nothing of it is left.
 
@@ -79,20 +98,34 @@ def start(plan: Plan, log: Log) -> Started:
     if log.level <= DEBUG:
         for subject, text in plan.lines():
             log.write(DEBUG, subject, text)
-    outside = _Outside()
+    outside = _Outside(log)
     try:
         for step in steps(plan):
-            try:
-                step.act(outside)
-            except OSError as error:
-                raise _step_error(plan, step.name, error.errno or 0, error.filename, error.strerror) from None
+            _do(plan, step, outside)
         outside.theirs.close()
         console, ttys = _listen(plan, outside)
     except BaseException:
         _undo(outside)
         raise
     log.write(INFO, "start", f"process 1 is {outside.pid}")
-    return Started(outside.pid, outside.pidfd, outside.held, outside.signals, console, ttys)
+    return Started(outside, console, ttys)
+
+
+def _do(plan: Plan, step: Step, outside: _Outside) -> None:
+    try:
+        step.act(outside)
+    except OSError as error:
+        raise _step_error(plan, step.name, error.errno or 0, error.filename, error.strerror) from None
+
+
+def _end(ends: list[tuple[str, Callable[[], object]]], log: Log) -> None:
+    """Go through the ends, the last first. What fails is told in the log, and the rest goes on."""
+    while ends:
+        name, act = ends.pop()
+        try:
+            act()
+        except (OSError, MinilxcError) as error:
+            log.write(WARN, name, str(error))
 
 
 def _undo(outside: _Outside) -> None:
@@ -110,12 +143,12 @@ def _undo(outside: _Outside) -> None:
     outside.ours.close()
     outside.theirs.close()
     posix.close(outside.signals)
-    if outside.held >= 0:
-        posix.close(outside.held)
+    _end(outside.ends, outside.log)
 
 
 def _lock(plan: Plan, outside: _Outside) -> None:
-    outside.held = lock.take(plan.lxcpath, plan.name)
+    held = lock.take(plan.lxcpath, plan.name)
+    outside.ends.append(("lock", lambda: posix.close(held)))
 
 
 def _clone(plan: Plan, outside: _Outside) -> None:
@@ -147,8 +180,9 @@ def _listen(plan: Plan, outside: _Outside) -> tuple[int | None, tuple[int, ...]]
         if kind == channel.TERMINALS:
             # The console's slave, second, stays open without further use.
             console, ttys = (descriptors[0], descriptors[2:]) if text else (None, descriptors)
-        elif kind == channel.LIMITS:
-            _set_limits(plan, outside)
+        elif kind == channel.ASK:
+            _do(plan, next(step for step in steps_during(plan) if step.name == text), outside)
+            outside.ours.send(channel.GO)
         elif kind == channel.FAILED:
             step, number, thing, reason = text.split("\0", 3)
             raise _step_error(plan, step, int(number), thing, reason)
@@ -179,14 +213,6 @@ def _wait_for_message(plan: Plan, outside: _Outside) -> None:
                 raise error
             if number == _signal.SIGCHLD:
                 return  # it may have died so early that the channel's end is all there is to read
-
-
-def _set_limits(plan: Plan, outside: _Outside) -> None:
-    try:
-        limits.apply(plan.limits, outside.pid)
-    except OSError as error:
-        raise _step_error(plan, "limits", error.errno or 0, error.filename, error.strerror) from None
-    outside.ours.send(channel.GO)
 
 
 def _step_error(plan: Plan, step: str, number: int, thing: object, reason: str | None) -> StartError:

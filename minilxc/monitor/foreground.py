@@ -51,6 +51,7 @@ def run(plan: Plan, log: Log) -> int:
     finally:
         if console:
             console.restore()
+        started.finish()
 
 
 def _on_signals(started: Started, console: _Console | None) -> int | None:
