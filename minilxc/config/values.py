@@ -619,11 +619,6 @@ syslog_facility = Word(
 )
 
 
-def net_type_not_yet(value: str) -> str | None:
-    """Why a type of interface cannot be made now."""
-    return None if value in ("empty", "none") else f"'{value}' is not supported yet"
-
-
 def interface(text: str) -> str:
     """The name of an interface, up to 15 bytes."""
     if text in (".", "..") or "/" in text or ":" in text or len(text.split()) != 1:

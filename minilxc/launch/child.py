@@ -83,8 +83,10 @@ def steps(plan: Plan) -> tuple[Step, ...]:
         yielded += [Step("host name", lambda inside: process.sethostname(hostname))]
     if plan.keyring:
         yielded += [Step("keyring", lambda inside: process.join_session_keyring())]
-    if plan.loopback:
-        yielded += [Step("network", lambda inside: namespaces.set_loopback_up())]
+    if plan.network is not None and plan.network.loopback:
+        from minilxc.launch import network  # the plan has loaded it
+
+        yielded += [Step("network", lambda inside: network.set_loopback_up())]
     # Before entries, which may lie below them.
     yielded += [Step("system mounts", lambda inside: _mount_system(plan, inside))]
     # Before pivot_root: their sources are the host's.

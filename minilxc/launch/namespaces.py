@@ -93,23 +93,10 @@ def isolate_mounts() -> None:
     kernel.set_propagation("/", kernel.MS_SLAVE)
 
 
-def set_loopback_up() -> None:
-    """Child: set the interface lo up, as `lxc.net.I.flags = up` of an empty network asks."""
-    from minilxc.linux.network import set_link_up
-
-    set_link_up("lo")
-
-
-def from_config(config: Config) -> tuple[Namespaces, bool]:
-    """The container's namespaces, and whether the interface lo of an empty network is to be up."""
+def from_config(config: Config) -> Namespaces:
+    """The container's namespaces."""
     types = {index: network.get("type") for index, network in config.networks().items()}
     host_network = bool(types) and set(types.values()) == {"none"}
-    loopback = any(
-        network.get("type") == "empty" and network.get("flags") == "up"
-        for network in config.networks().values()
-    )
-    if loopback:
-        from minilxc.linux import network  # noqa: F401  the child must find it loaded
     offsets = (config.get("lxc.time.offset.monotonic"), config.get("lxc.time.offset.boot"))
     shared = config.group("lxc.namespace.share")
     clone, keep = config.get("lxc.namespace.clone"), config.get("lxc.namespace.keep")
@@ -149,7 +136,7 @@ def from_config(config: Config) -> tuple[Namespaces, bool]:
     for kind in sorted(new - available):
         where = config.where("lxc.namespace.clone") or config.where("lxc.idmap")
         raise StartError(f"this kernel has no {kind} namespaces", where, step="namespaces")
-    return Namespaces(frozenset(new), tuple(joined), offsets), loopback and "net" in new
+    return Namespaces(frozenset(new), tuple(joined), offsets)
 
 
 def _join(kind: str, target: str, where: str) -> Join:

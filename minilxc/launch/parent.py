@@ -79,6 +79,12 @@ def steps(plan: Plan) -> tuple[Step, ...]:
         yielded += [Step("id maps", lambda outside: idmap.write(maps, outside.pid))]
     if plan.proc_files:
         yielded += [Step("proc", lambda outside: kernel_files.write_proc(plan.proc_files, outside.pid))]
+    if plan.network is not None and plan.network.interfaces:
+        from minilxc.launch import network
+
+        # Before the child looks around: its sysfs and its hooks find all interfaces as they shall be.
+        planned = plan.network
+        yielded += [Step("network", lambda outside: network.make(plan, planned, outside))]
     yielded += [Step("go", lambda outside: outside.ours.send(channel.GO))]
     return tuple(yielded)
 

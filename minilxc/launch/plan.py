@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from minilxc.launch.limits import Limits
     from minilxc.launch.mounts import Mount
     from minilxc.launch.namespaces import Namespaces
+    from minilxc.launch.network import Network
     from minilxc.launch.program import Program
     from minilxc.launch.rootfs import Rootfs
     from minilxc.launch.terminal import Terminal
@@ -58,12 +59,12 @@ class Plan:
         "idmap",
         "keyring",
         "limits",
-        "loopback",
         "lxcpath",
         "mapped",
         "mounts",
         "name",
         "namespaces",
+        "network",
         "own_mounts",
         "personality",
         "proc_files",
@@ -88,7 +89,7 @@ class Plan:
         rootfs: Rootfs,
         hostname: str | None,
         keyring: bool,
-        loopback: bool,
+        network: Network | None,
         system_mounts: tuple[Mount, ...],
         mounts: tuple[Mount, ...],
         autodev: bool,
@@ -114,7 +115,7 @@ class Plan:
         self.rootfs = rootfs
         self.hostname = hostname
         self.keyring = keyring
-        self.loopback = loopback
+        self.network = network
         self.system_mounts = system_mounts
         self.mounts = mounts
         self.autodev = autodev
@@ -142,6 +143,8 @@ class Plan:
         yield "rootfs", self.rootfs.describe()
         if self.hostname is not None:
             yield "host name", self.hostname
+        for line in self.network.lines() if self.network is not None else ():
+            yield "network", line
         for mount in self.system_mounts + self.mounts:
             for line in mount.lines():
                 yield "mount", line
@@ -187,10 +190,11 @@ def make(
     for calls newer than it and the place that says so; `debug(level, subject, text)` is the log.
     Raises ConfigError, PolicyError, StartError or Refused; changes nothing.
     """
-    spaces, loopback = namespaces.from_config(config)
+    spaces = namespaces.from_config(config)
     _refuse_host_changes(config, spaces)
     maps = idmap.from_config(config, spaces)
     root = rootfs.from_config(config)
+    network = _network(config, spaces, debug)
     person = credentials.from_config(config)
     autodev = config.get("lxc.autodev") and root.path is not None
     return Plan(
@@ -202,7 +206,7 @@ def make(
         rootfs=root,
         hostname=config.get("lxc.uts.name"),
         keyring=config.get("lxc.keyring.session"),
-        loopback=loopback,
+        network=network,
         system_mounts=system_mounts.from_config(config, spaces, person, autodev),
         mounts=mounts.from_config(config, root, debug),
         autodev=autodev,
@@ -218,8 +222,16 @@ def make(
         program=program.from_config(config, command, with_init),
         filters=_filters(config, prepare),
         umask=_current_umask(),
-        wheres=_wheres(config),
+        wheres=_wheres(config) + (network.wheres if network is not None else ()),
     )
+
+
+def _network(config: Config, spaces: Namespaces, debug: Callable[[int, str, str], None]) -> Network | None:
+    if not config.networks():
+        return None
+    from minilxc.launch import network  # a start without interfaces does not load it
+
+    return network.from_config(config, spaces, debug)
 
 
 _PERSONALITIES = {None: None, "linux": process.PER_LINUX, "linux32": process.PER_LINUX32}
