@@ -371,9 +371,6 @@ def test_an_old_key_can_be_wrong_too(text: str, line: str) -> None:
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        ("lxc.net.0.type = veth\nlxc.net.0.link = a", "c:1: lxc.net.0.type: 'veth' is not supported yet"),
-        ("lxc.net.0.link = a\nlxc.net.0.type = veth", "c:2: lxc.net.0.type: 'veth' is not supported yet"),
-        ("lxc.net.0.type = empty\nlxc.net.0.name = a", "c:2: lxc.net.0.name: not supported yet"),
         ("lxc.rootfs.path = overlay:/a:/b", "c:1: lxc.rootfs.path: 'overlay' is not supported yet"),
         ("lxc.rootfs.options = idmap=container", "c:1: lxc.rootfs.options: 'idmap=' is not supported yet"),
         ("lxc.mount.auto = proc\nlxc.mount.auto = shmounts:/a", "c:2: lxc.mount.auto: 'shmounts' is not supported yet"),
