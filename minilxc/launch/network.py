@@ -291,8 +291,8 @@ def _wheres(network: Settings, interface: Interface) -> list[tuple[str, str, str
     """Which line to blame: what an error is about, and where that stands."""
     line = network.where("type") or ""
     found = [(name, network.where(key) or line) for name, key in (
-        (interface.name, "name"),
         (interface.link, "link"),
+        (interface.name, "name"),
         (network.get("veth.pair") or "", "veth.pair"),
         (interface.script_up, "script.up"),
     )]  # fmt: skip
@@ -399,7 +399,7 @@ def _make_veth(sides: _Sides, interface: Interface) -> None:
         here = netlink.End(pair, b"\xfe" + posix.urandom(5), veth.tx_queues, veth.rx_queues)
         message = netlink.veth_message(here, there, sides.namespace, mtu, master)
         try:
-            sides.host.create(message, veth.pair or interface.name)
+            _create(sides, interface, message, veth.pair or interface.name)
             break
         except FileExistsError:
             if veth.pair or attempt == _NAME_TRIES - 1:
@@ -423,18 +423,25 @@ def _make_on_link(sides: _Sides, interface: Interface) -> None:
     message = netlink.link_message(
         interface.kind, interface.data, interface.name, link.index, sides.namespace, interface.mtu
     )
-    try:
-        sides.host.create(message, interface.name)
-    except OSError as error:
-        if error.errno == _EOPNOTSUPP and "Unknown device type" in (error.strerror or ""):
-            what = f"this kernel has no interfaces of type {interface.kind}"
-            raise OSError(error.errno, what, interface.name) from None
-        raise
+    _create(sides, interface, message, interface.name)
     index = sides.inside.link(interface.name).index
     # At once, not when the kernel comes to the namespace: the next start may need the link for itself.
     sides.at_the_end(lambda: _delete(sides.inside, index, interface.name))
     _configure(sides, interface, index)
     _run_scripts(sides, interface, interface.link)
+
+
+def _create(sides: _Sides, interface: Interface, message: bytes, about: str) -> None:
+    """Make an interface, with words for what the kernel gives no reason for."""
+    try:
+        sides.host.create(message, about)
+    except OSError as error:
+        if error.errno == _EOPNOTSUPP and "Unknown device type" in (error.strerror or ""):
+            what = f"this kernel has no interfaces of type {interface.kind}"
+            raise OSError(error.errno, what, about) from None
+        if interface.mtu and error.strerror == posix.strerror(EINVAL):
+            raise OSError(error.errno, error.strerror, _about(interface, "mtu")) from None
+        raise
 
 
 def _take(sides: _Sides, interface: Interface) -> None:

@@ -24,6 +24,7 @@ LINES = (
     "lxc.uts.name = inside",
     "lxc.net.0.type = empty",
     "lxc.net.0.flags = up",
+    "lxc.net.1.type = veth",
     "lxc.mount.entry = none tmp tmpfs defaults",
     "lxc.pty.max = 4",
     "lxc.tty.max = 2",
@@ -36,7 +37,7 @@ LINES = (
 )
 
 STEPS = {
-    "parent": ("lock", "clone", "id maps", "proc", "go"),
+    "parent": ("lock", "clone", "id maps", "proc", "network", "go"),
     "child": (
         "inherited descriptors",
         "id maps",

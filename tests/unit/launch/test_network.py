@@ -139,7 +139,8 @@ def test_interface_for_somebody_elses_network_is_not_made_and_that_is_told(line)
 def test_plan_tells_each_interface():
     text = (
         f"{VETH}lxc.net.0.link = br0\nlxc.net.0.veth.pair = p\nlxc.net.0.flags = up\n"
-        "lxc.net.0.ipv4.address = 10.0.0.2/24\nlxc.net.0.ipv4.gateway = auto\nlxc.net.1.type = macvlan\nlxc.net.1.link = e"
+        "lxc.net.0.ipv4.address = 10.0.0.2/24\nlxc.net.0.ipv4.gateway = auto\n"
+        "lxc.net.1.type = macvlan\nlxc.net.1.link = e"
     )
     assert [line for subject, line in make(text).lines() if subject == "network"] == [
         "veth eth0 on br0 as p 10.0.0.2/24 gateway auto up",
