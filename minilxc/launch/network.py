@@ -200,7 +200,7 @@ def _names(networks: list[Settings]) -> dict[int, str]:
     patterns = {}
     for network in networks:
         kind, name = network.get("type"), network.get("name")
-        where = network.where("name") or network.where("type")
+        where = network.where("name") or network.where("link") or network.where("type")
         if kind == "empty" or _is_prefix(network):
             continue
         name = name or (network.get("link") if kind == "phys" else None) or "eth%d"
@@ -210,7 +210,8 @@ def _names(networks: list[Settings]) -> dict[int, str]:
                 raise ConfigError(f"lxc.net.{network.index}.name: {quoted(name)} cannot be a name", where)
             patterns[network.index] = (before, after[1:])
         elif name in taken:
-            raise ConfigError(f"lxc.net.{network.index}.name: '{name}' is taken by {taken[name]}", where)
+            what = f"lxc.net.{network.index}: the name '{name}' is taken by {taken[name]}"
+            raise ConfigError(what, where)
         else:
             found[network.index] = name
             taken[name] = f"lxc.net.{network.index}"
@@ -253,6 +254,8 @@ def _refuse(network: Settings) -> None:
     hwaddr = network.get("hwaddr")
     if hwaddr and hwaddr[1].lower() not in "02468acex":
         raise wrong("hwaddr", f"'{hwaddr}' is a multicast address")
+    if hwaddr and not hwaddr.strip("0:"):
+        raise wrong("hwaddr", "zero is no interface's address")
     if hwaddr and kind == "ipvlan":
         raise wrong("hwaddr", "an ipvlan has the hardware address of its link")
     for family in ("ipv4", "ipv6"):

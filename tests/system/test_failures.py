@@ -84,6 +84,11 @@ CHILDS_STEP = pytest.mark.parametrize(
 )
 
 
+def interfaces():
+    """Those of the host. The kernel takes some away with their namespace, in its own time."""
+    return set(os.listdir("/sys/class/net"))
+
+
 def command(box, *words, side, number=0, how="fail", verb="execute"):
     """The command line of a start with one step replaced."""
     python = str(CHECKOUT / ".venv/bin/python3")
@@ -180,6 +185,7 @@ def test_killed_parent_leaves_nothing_and_the_name_is_free_at_once(container, si
 
     Where the child is not killed at once, it goes on with its steps when its parent has gone, and must notice.
     """
+    before = interfaces()
     lines, names = LINES, STEPS[side]
     if names[number] not in TALKS:
         # As quiet as can be: a step that talks to the parent would notice that it is gone.
@@ -193,6 +199,7 @@ def test_killed_parent_leaves_nothing_and_the_name_is_free_at_once(container, si
     process.wait()
     assert box.run("sh", "-c", "exit 7") == (7, "", "")
     machine.wait_until_gone(*below)
+    machine.wait_for(lambda: interfaces() == before, "the end of the interfaces")
 
 
 @CHILDS_STEP
@@ -213,6 +220,7 @@ def test_interrupted_start_leaves_nothing(container, side, number):
     "lines", [(), LINES, ("lxc.init.uid = 1000", "lxc.init.gid = 1000")], ids=["plain", "all", "user"]
 )
 def test_killed_minilxc_takes_a_running_container_along(container, verb, lines):
+    before = interfaces()
     box = container(*lines, policy=POLICY)
     process = box.popen("sh", "-c", "sh -c 'echo ready; read line'; true", verb=verb, stdin=subprocess.PIPE)
     assert process.stdout.readline() == "ready\n"
@@ -222,6 +230,7 @@ def test_killed_minilxc_takes_a_running_container_along(container, verb, lines):
     process.wait()
     assert box.run("sh", "-c", "exit 7") == (7, "", "")
     machine.wait_until_gone(*below)
+    machine.wait_for(lambda: interfaces() == before, "the end of the interfaces")
 
 
 @pytest.mark.parametrize("victim", ["init", "payload"])

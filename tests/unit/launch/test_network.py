@@ -61,7 +61,9 @@ def test_names_are_as_written_or_the_first_that_are_free(text, names):
             "type = phys\nlink = en+\nname = a",
             "3: {}name: is for one interface, but link = en+ may be several",
         ),
-        ("type = veth\nname = lo", "2: {}name: 'lo' is taken by the loopback"),
+        ("type = veth\nname = lo", "2: lxc.net.0: the name 'lo' is taken by the loopback"),
+        ("type = phys\nlink = lo", "2: lxc.net.0: the name 'lo' is taken by the loopback"),
+        ("type = veth\nhwaddr = 00:00:00:00:00:00", "2: {}hwaddr: zero is no interface's address"),
         ("type = veth\nname = a%s", "2: {}name: 'a%s' cannot be a name"),
         ("type = veth\nname = %d%d", "2: {}name: '%d%d' cannot be a name"),
         (
@@ -111,7 +113,7 @@ def test_what_cannot_be_is_refused_with_its_line(lines, message):
 
 def test_two_interfaces_of_one_name_are_refused():
     text = f"{VETH}lxc.net.0.name = a\nlxc.net.7.type = veth\nlxc.net.7.name = a"
-    assert refusal(text) == "c:4: lxc.net.7.name: 'a' is taken by lxc.net.0"
+    assert refusal(text) == "c:4: lxc.net.7: the name 'a' is taken by lxc.net.0"
 
 
 def test_link_local_gateway_needs_no_address():
