@@ -149,7 +149,7 @@ _CAPS = ("lxc.cap.drop", "lxc.cap.keep")
 # fmt: off
 TABLE: tuple[Key, ...] = (
     # The config itself
-    Key("lxc.include", parse=values.string, subsystem="config", since="1.0",
+    Key("lxc.include", parse=values.path, subsystem="config", since="1.0",
         example="/usr/share/lxc/config/common.conf",
         help="Reads a file at this place, or all files of a folder whose names end in .conf, in byte order. "
              "A relative path starts at the current directory."),
