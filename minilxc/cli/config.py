@@ -102,7 +102,7 @@ def _print(lines: list[Line], given: options.Given) -> None:
 
 
 def _written(value: str) -> str:
-    """A value as it must stand in a config to be read like this: in quotes where it has some, or blanks, at its ends."""
+    """A value as a config must have it to be read like this: in quotes where it has some, or blanks, at its ends."""
     plain = value == value.strip(" \t") and not (
         len(value) > 1 and value[0] in "'\"" and value[-1] == value[0]
     )

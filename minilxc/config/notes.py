@@ -22,7 +22,6 @@ _V2 = "The controller of FILE in the version 2 hierarchy, delegated to where min
 _NOT_A_NUMBER = "A value that is no number is an error; LXC takes it for the default in silence."
 _ROUTED = "Routes on the host for veth in router mode, proxy ARP where l2proxy asks for it."
 _NEEDS_VLAN_FILTER = "A bridge with VLAN filtering (CONFIG_BRIDGE_VLAN_FILTERING)."
-_FOREGROUND = "Read and checked; nothing in the foreground asks for it."
 _HOOK = "A hook's standard output goes to the log at DEBUG, as in LXC."
 _INSIDE_HOOK = (
     "It runs under exactly the confinement of process 1: capabilities, no_new_privs, seccomp filter."
@@ -216,9 +215,9 @@ NOTES: dict[str, Note] = {
     "lxc.hook.destroy": Note(),
     "lxc.hook.version": Note(differs=_NOT_A_NUMBER),
     # The container's life
-    "lxc.signal.halt": Note(differs="A number that no signal has is an error. " + _FOREGROUND),
-    "lxc.signal.reboot": Note(differs="A number that no signal has is an error. " + _FOREGROUND),
-    "lxc.signal.stop": Note(differs="A number that no signal has is an error. " + _FOREGROUND),
+    "lxc.signal.halt": Note(differs="A number that no signal has is an error."),
+    "lxc.signal.reboot": Note(differs="A number that no signal has is an error."),
+    "lxc.signal.stop": Note(differs="A number that no signal has is an error."),
     "lxc.monitor.signal.pdeath": Note(differs="As LXC: an empty value means 0, unlike no line at all."),
     "lxc.monitor.unshare": Note(needs="Mount namespaces.", differs="As LXC: every number but 0 means yes."),
     "lxc.ephemeral": Note(),
