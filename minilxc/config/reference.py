@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import ast
 from fnmatch import fnmatchcase
+from functools import cache
 from typing import TYPE_CHECKING
 
 from minilxc.config import values
@@ -87,13 +89,15 @@ def matching(pattern: str | None) -> tuple[Key, ...]:
 
 def row_of(name: str) -> Key | None:
     """The row of a key as a config has it, None for one that there is not."""
+    if name in KEYS:
+        return KEYS[name]
     words = name.split(".")
     if words[:2] == ["lxc", "net"] and len(words) > 3 and words[2].isdecimal():
         return NETWORK.get(".".join(words[3:]))
     for depth in (2, 3):
         if len(words) > depth and (group := GROUPS.get(".".join(words[:depth]))):
             return group
-    return KEYS.get(name)
+    return None
 
 
 def as_data(key: Key) -> dict[str, Any]:
@@ -118,8 +122,17 @@ def as_data(key: Key) -> dict[str, Any]:
 
 
 def type_text(key: Key) -> str:
-    """What values a key takes, a sentence."""
-    return (key.parse.__doc__ or "").partition("\n")[0]
+    """What values a key takes, a sentence: the first line of the docstring of its value type."""
+    text = key.parse.__doc__ or _docstrings().get(getattr(key.parse, "__name__", "")) or ""
+    return text.partition("\n")[0]
+
+
+@cache
+def _docstrings() -> dict[str, str | None]:
+    """The docstrings of the value types, from their source: the installed program runs without (python3 -OO)."""
+    with open(values.__file__, encoding="utf-8") as file:
+        module = ast.parse(file.read())
+    return {node.name: ast.get_docstring(node) for node in module.body if isinstance(node, ast.FunctionDef)}
 
 
 def default_text(key: Key) -> str | None:
@@ -131,6 +144,8 @@ def default_text(key: Key) -> str | None:
         return str(int(value))
     if key.parse in (values.signal, values.signal_or_none):
         return next(name for name, number in SIGNALS.items() if number == value)
+    if key.parse is values.time_offset:
+        return f"{value}s"
     return " ".join(value) if isinstance(value, tuple) else str(value)
 
 
