@@ -129,7 +129,7 @@ def type_text(key: Key) -> str:
 
 @cache
 def _docstrings() -> dict[str, str | None]:
-    """The docstrings of the value types, from their source: the installed program runs without (python3 -OO)."""
+    """The docstrings of the value types, from their source: modules of the bundle have none (see minilxc.bundle)."""
     with open(values.__file__, encoding="utf-8") as file:
         module = ast.parse(file.read())
     return {node.name: ast.get_docstring(node) for node in module.body if isinstance(node, ast.FunctionDef)}

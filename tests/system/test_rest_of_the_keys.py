@@ -198,3 +198,22 @@ def test_variables_of_hooks_are_not_the_payloads(container):
 @pytest.mark.skipif(os.uname().machine != "x86_64", reason="the words of a PC")
 def test_architecture_is_what_uname_says(container, word, machine_name):
     assert container(f"lxc.arch = {word}").read("uname", "-m") == f"{machine_name}\n"
+
+
+# --- control groups
+
+
+def version_1_has(controller):
+    """Whether a controller belongs to version 1 here. cgroups(7), /proc/cgroups: the hierarchy's number is not 0."""
+    with open("/proc/cgroups") as file:
+        return any(line.split()[0] == controller and line.split()[1] != "0" for line in file)
+
+
+@pytest.mark.skipif(not version_1_has("memory"), reason="the controller is version 2's")
+def test_line_of_version_2_is_never_dropped_in_silence(container):
+    """LXC ignores it where version 1 has the controller."""
+    box = container("lxc.cgroup2.memory.max = 64M")
+    result = box.run("true")
+    assert (result.status, result.out, result.err.count("\n")) == (1, "", 1)
+    assert "lxc.cgroup2.memory.max" in result.err
+    assert f"{box.file}:4" in result.err
