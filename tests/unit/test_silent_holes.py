@@ -15,6 +15,8 @@ from minilxc.errors import ConfigError
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
+LIMITS = "LIMIT or SOFT:HARD, numbers or 'unlimited'"
+SIZES = "a size such as 65536, 64KB or 1MB, or 'auto'"
 # Number, what stands in the config, what the error says.
 IN_THE_CONFIG = [
     (1, b"lxc.init.uid = www-data", "c:1: lxc.init.uid: expected a whole number, not 'www-data'"),
@@ -23,11 +25,11 @@ IN_THE_CONFIG = [
     (2, b"\xef\xbb\xbflxc.cap.keep = none", "c:1: a byte order mark, which would make LXC ignore the line"),
     (7, b"lxc.net.0.type = empty\nlxc.net.0.flags = down", "c:2: lxc.net.0.flags: unknown flag 'down' (known: up)"),
     (8, b"lxc.net.0.link = a-very-long-name", "c:1: lxc.net.0.link: is 16 bytes long, at most 15 are possible"),
-    (8, b"lxc.net.0.veth.pair = a-very-long-name", "c:1: lxc.net.0.veth.pair: is 16 bytes long, at most 15 are possible"),
+    (8, b"lxc.net.0.name = a-very-long-name", "c:1: lxc.net.0.name: is 16 bytes long, at most 15 are possible"),
     (10, b"lxc.rootfs.path = bogus:/srv", "c:1: lxc.rootfs.path: unknown type 'bogus'"),
     (12, b"LXC.CAP.KEEP = none", "c:1: keys are written in lower case, not 'LXC.CAP.KEEP = none'"),
-    (13, b"lxc.prlimit.core = -1", "c:1: lxc.prlimit.core: expected LIMIT or SOFT:HARD, numbers or 'unlimited', not '-1'"),
-    (15, b"lxc.console.size = 64K", "c:1: lxc.console.size: expected a size such as 65536, 64KB or 1MB, or 'auto', not '64K'"),
+    (13, b"lxc.prlimit.core = -1", f"c:1: lxc.prlimit.core: expected {LIMITS}, not '-1'"),
+    (15, b"lxc.console.size = 64K", f"c:1: lxc.console.size: expected {SIZES}, not '64K'"),
 ]  # fmt: skip
 
 IN_A_CONTAINER = {
