@@ -21,5 +21,8 @@ man_pages = [
     ("man/minilxc-start", "minilxc-start", "run a container", "", 1),
     ("man/minilxc-execute", "minilxc-execute", "run one program in a container", "", 1),
     ("man/minilxc-checkconfig", "minilxc-checkconfig", "check a container's config", "", 1),
+    ("man/minilxc-config", "minilxc-config", "show what is in force in a container's config", "", 1),
+    ("man/minilxc-keys", "minilxc-keys", "explain the keys of a container's config", "", 1),
+    ("man/minilxc.container.conf", "minilxc.container.conf", "the config of a container", "", 5),
     ("man/minilxc-seccomp", "minilxc-seccomp", "work on seccomp policies without a container", "", 1),
 ]

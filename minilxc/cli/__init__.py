@@ -19,6 +19,8 @@ COMMANDS = {
     "start": ("start", "start", "start a container"),
     "execute": ("start", "execute", "run a command in a container"),
     "checkconfig": ("checkconfig", "run", "check a config and its policy without starting"),
+    "config": ("config", "run", "show what is in force in a config, or give it today's names"),
+    "keys": ("keys", "run", "explain the keys of a config"),
     "seccomp": ("seccomp", "run", "work with seccomp policies"),
 }
 # Those whose modules are worth keeping in one file (see minilxc.bundle).

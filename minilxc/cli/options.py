@@ -63,24 +63,43 @@ SHARES = tuple(
 CLOSE_ALL = Option("C", "close-all-fds", "", "accepted; inherited descriptors are closed always")
 DRY_RUN = Option("", "dry-run", "", "print what would be done, and do nothing")
 
-COMMON = (LOGFILE, PRIORITY, QUIET, HELP, USAGE, VERSION)
+JSON = Option("", "json", "", "one JSON document, for programs")
+
+ABOUT = (HELP, USAGE, VERSION)
+COMMON = (LOGFILE, PRIORITY, QUIET, *ABOUT)
 
 
 class Command:
-    """A command's line: its name, a summary, its options, and whether a command to run follows."""
+    """A command's line: its name, a summary, its options, and what else stands on it.
 
-    __slots__ = ("name", "options", "runs", "summary")
+    `runs`: a command to run follows the options. `words`: what the usage calls other words, which
+    may stand before, between and behind the options.
+    """
 
-    def __init__(self, name: str, summary: str, options: tuple[Option, ...], *, runs: bool = False) -> None:
+    __slots__ = ("name", "options", "runs", "summary", "words")
+
+    def __init__(
+        self,
+        name: str,
+        summary: str,
+        options: tuple[Option, ...],
+        *,
+        runs: bool = False,
+        words: str = "",
+        common: tuple[Option, ...] = COMMON,
+    ) -> None:
         self.name = name
         self.summary = summary
-        self.options = options + COMMON
+        self.options = options + common
         self.runs = runs
+        self.words = words
 
     def usage(self) -> str:
         """One line."""
         words = ["[OPTION]..."]
-        if NAME in self.options:
+        if self.words:
+            words.insert(0, self.words)
+        elif NAME in self.options:
             words.insert(0, "-n NAME")
         if self.runs:
             words.append("[--] [COMMAND [ARG]...]")
@@ -132,11 +151,12 @@ def show_about(command: Command, given: Given) -> bool:
         print(command.help())
     elif USAGE in given:
         print(command.usage())
-    return any(option in given for option in (HELP, USAGE, VERSION))
+    return any(option in given for option in ABOUT)
 
 
 def read(command: Command, arguments: Sequence[str]) -> Given:
-    """Sort `arguments` as getopt_long(3) does, except that the first word that is no option ends them.
+    """Sort `arguments` as getopt_long(3) does; for a command that takes no `words` of its own, the first
+    word that is no option ends them.
 
     Raises UsageError.
     """
@@ -144,7 +164,13 @@ def read(command: Command, arguments: Sequence[str]) -> Given:
     by_long = {option.long: option for option in command.options}
     values: dict[str, list[str]] = {}
     rest = list(arguments)
-    while rest and rest[0].startswith("-") and rest[0] != "-":
+    words: list[str] = []
+    while rest:
+        if not rest[0].startswith("-") or rest[0] == "-":
+            if not command.words:
+                break
+            words.append(rest.pop(0))
+            continue
         word = rest.pop(0)
         if word == "--":
             break
@@ -169,9 +195,9 @@ def read(command: Command, arguments: Sequence[str]) -> Given:
                 values.setdefault(option.long, []).append(letters)
                 break
             values.setdefault(option.long, []).append(_value(option, rest, f"-{option.letter}", command))
-    if rest and not command.runs:
+    if rest and not (command.runs or command.words):
         raise UsageError(f"unexpected word '{rest[0]}'", hint=command.usage())
-    return Given(values, rest)
+    return Given(values, words + rest)
 
 
 def _value(option: Option, rest: list[str], shown: str, command: Command) -> str:

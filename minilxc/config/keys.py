@@ -28,8 +28,8 @@ NO_VALUE = "no value"
 """For `empty`: the key does not take an empty value."""
 
 _AUTOSTART = "only what starts containers at boot reads it"
-_NO_LSM_LABEL = "minilxc sets no label, so the container would be confined less than asked"
-_NO_RING_BUFFER = "minilxc keeps no console buffer"
+_NO_RING_BUFFER = "nothing asks for it in the foreground"
+_STOPPING = "only what stops containers reads it"
 _DROPPED = "LXC 3.0 dropped it"
 
 
@@ -149,7 +149,7 @@ _CAPS = ("lxc.cap.drop", "lxc.cap.keep")
 # fmt: off
 TABLE: tuple[Key, ...] = (
     # The config itself
-    Key("lxc.include", parse=values.string, subsystem="config", since="1.0",
+    Key("lxc.include", parse=values.path, subsystem="config", since="1.0",
         example="/usr/share/lxc/config/common.conf",
         help="Reads a file at this place, or all files of a folder whose names end in .conf, in byte order. "
              "A relative path starts at the current directory."),
@@ -289,15 +289,16 @@ TABLE: tuple[Key, ...] = (
     Key("lxc.console.logfile", parse=values.path, subsystem="terminal", since="1.1",
         example="/var/log/web1.console",
         help="A file that gets everything that is written to the console."),
-    Key("lxc.console.size", parse=values.size, default=0, support=ACCEPTED, why=_NO_RING_BUFFER,
-        subsystem="terminal", since="3.0", example="64KB",
-        help="The greatest size of the console's log file."),
+    Key("lxc.console.size", parse=values.size, default=0, subsystem="terminal", since="3.0", example="64KB",
+        help="The greatest size of the console's log file, in bytes: at least 4096, and rounded up to a power of "
+             "two. 0 for none. A full file is emptied, or kept as FILE.1 with lxc.console.rotate."),
     Key("lxc.console.buffer.size", parse=values.size, default=0, support=ACCEPTED, why=_NO_RING_BUFFER,
         subsystem="terminal", since="3.0", example="auto",
-        help="The size of the console's buffer."),
-    Key("lxc.console.rotate", parse=values.boolean, default=False, support=ACCEPTED, why=_NO_RING_BUFFER,
-        subsystem="terminal", since="3.0", example="1",
-        help="Whether the console's log file is rotated on request."),
+        help="How much of what was written to the console is kept in memory for those who ask later, in bytes."),
+    Key("lxc.console.rotate", parse=values.boolean, default=False, subsystem="terminal", since="3.0",
+        example="1",
+        help="1: a log file of the console that has reached lxc.console.size is renamed to FILE.1, and a new one "
+             "begun. There is one old file at most."),
     Key("lxc.kmsg", parse=values.boolean, support=ACCEPTED, why=_DROPPED, subsystem="terminal", since="1.0",
         example="0",
         help="Whether /dev/kmsg was a link to the console, up to LXC 2.1."),
@@ -454,20 +455,20 @@ TABLE: tuple[Key, ...] = (
         subsystem="hooks", since="3.0", example="1",
         help="How hooks learn about the container: 0 by arguments, 1 by environment variables alone."),
     # The container's life
-    Key("lxc.signal.halt", parse=values.signal, default=SIGNALS["SIGPWR"], subsystem="monitor", since="2.1",
-        old=("lxc.haltsignal",), example="SIGRTMIN+3",
+    Key("lxc.signal.halt", parse=values.signal, default=SIGNALS["SIGPWR"], support=ACCEPTED, why=_STOPPING,
+        subsystem="monitor", since="2.1", old=("lxc.haltsignal",), example="SIGRTMIN+3",
         help="The signal that asks init to shut down."),
-    Key("lxc.signal.reboot", parse=values.signal, default=SIGNALS["SIGINT"], subsystem="monitor", since="2.1",
-        old=("lxc.rebootsignal",), example="SIGINT",
+    Key("lxc.signal.reboot", parse=values.signal, default=SIGNALS["SIGINT"], support=ACCEPTED, why=_STOPPING,
+        subsystem="monitor", since="2.1", old=("lxc.rebootsignal",), example="SIGINT",
         help="The signal that asks init to start again."),
-    Key("lxc.signal.stop", parse=values.signal, default=SIGNALS["SIGKILL"], subsystem="monitor", since="2.1",
-        old=("lxc.stopsignal",), example="SIGKILL",
+    Key("lxc.signal.stop", parse=values.signal, default=SIGNALS["SIGKILL"], support=ACCEPTED, why=_STOPPING,
+        subsystem="monitor", since="2.1", old=("lxc.stopsignal",), example="SIGKILL",
         help="The signal that ends init when it did not shut down in time."),
     Key("lxc.monitor.signal.pdeath", parse=values.signal_or_none, default=SIGNALS["SIGKILL"], empty="0",
         subsystem="monitor", since="4.0", example="SIGKILL",
         help="The signal that init gets when the monitor dies; 0 for none."),
-    Key("lxc.monitor.unshare", parse=values.switch, default=False, support=LATER, subsystem="monitor",
-        since="2.0", example="0",
+    Key("lxc.monitor.unshare", parse=values.switch, default=False, subsystem="monitor", since="2.0",
+        example="1",
         help="1: the monitor has a mount namespace of its own, so what pre-start hooks mount stays off the "
              "host."),
     Key("lxc.ephemeral", parse=values.boolean, default=False, support=LATER, subsystem="monitor", since="2.0",
@@ -476,12 +477,12 @@ TABLE: tuple[Key, ...] = (
     Key("lxc.keyring.session", parse=values.boolean, default=True, subsystem="credentials", since="3.2",
         example="0",
         help="0: the container gets no session keyring of its own and keeps the caller's."),
-    Key("lxc.sched.core", parse=values.boolean, default=False, support=LATER, subsystem="limits", since="5.0",
-        example="0",
+    Key("lxc.sched.core", parse=values.boolean, default=False, subsystem="limits", since="5.0",
+        example="1",
         help="1: the container's processes share a processor core with nobody else."),
     Key("lxc.log.level", parse=values.log_level, subsystem="log", since="2.1", old=("lxc.loglevel",),
         example="debug",
-        help="The least serious messages that are logged. The option -l wins."),
+        help="The least serious messages that are logged; without it, error. The option -l wins."),
     Key("lxc.log.file", parse=values.path, subsystem="log", since="2.1", old=("lxc.logfile",),
         example="/var/log/web1.log",
         help="The file that messages are written to. The option -o wins."),
@@ -502,27 +503,25 @@ TABLE: tuple[Key, ...] = (
         why=_AUTOSTART, subsystem="monitor", since="1.0", example="web onboot",
         help="Groups of containers that are started together."),
     # Security modules
-    Key("lxc.apparmor.profile", parse=values.string, support=REFUSED, why=_NO_LSM_LABEL,
-        harmless=("unconfined", "unchanged"), subsystem="credentials", since="2.1", old=("lxc.aa_profile",),
-        example="unconfined",
-        help="The AppArmor profile of the container."),
-    Key("lxc.apparmor.allow_incomplete", parse=values.boolean, default=False, support=ACCEPTED,
-        why="minilxc sets no AppArmor profile", subsystem="credentials", since="2.1",
-        old=("lxc.aa_allow_incomplete",), example="1",
-        help="1: start although the kernel's AppArmor cannot mediate mounts."),
-    Key("lxc.apparmor.allow_nesting", parse=values.boolean, default=False, support=REFUSED,
+    Key("lxc.apparmor.profile", parse=values.string, subsystem="credentials", since="2.1",
+        old=("lxc.aa_profile",), example="lxc-container-default-cgns",
+        help="The AppArmor profile of the container, by its name. `unconfined` and `unchanged` are none: with "
+             "`unchanged`, and without this key, the container is confined as the caller is."),
+    Key("lxc.apparmor.allow_incomplete", parse=values.boolean, default=False, subsystem="credentials",
+        since="2.1", old=("lxc.aa_allow_incomplete",), example="1",
+        help="1: start although the kernel's AppArmor cannot judge mounts, or there is none."),
+    Key("lxc.apparmor.allow_nesting", parse=values.boolean, default=False, support=ACCEPTED,
         why="minilxc generates no AppArmor profile", subsystem="credentials", since="3.1", example="0",
         help="1: the generated profile lets containers run inside."),
     Key("lxc.apparmor.raw", parse=values.string, default=(), many=True, support=REFUSED,
         why="minilxc generates no AppArmor profile", subsystem="credentials", since="3.1",
         example="deny /proc/kcore rwklx,",
         help="A line for the generated profile."),
-    Key("lxc.selinux.context", parse=values.string, support=REFUSED, why=_NO_LSM_LABEL,
-        harmless=("unconfined_t",), subsystem="credentials", since="2.1", old=("lxc.se_context",),
-        example="unconfined_t",
-        help="The SELinux context of the container."),
-    Key("lxc.selinux.context.keyring", parse=values.string, support=REFUSED, why=_NO_LSM_LABEL,
-        harmless=("unconfined_t",), subsystem="credentials", since="3.2", example="unconfined_t",
+    Key("lxc.selinux.context", parse=values.string, subsystem="credentials", since="2.1",
+        old=("lxc.se_context",), example="system_u:system_r:lxc_t:s0:c22",
+        help="The SELinux context of the container. Without it, and with `unconfined_t`, none is set."),
+    Key("lxc.selinux.context.keyring", parse=values.string, subsystem="credentials", since="3.2",
+        example="system_u:system_r:lxc_t:s0:c22",
         help="The SELinux context of the container's session keyring."),
 )
 # fmt: on

@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from minilxc.config.keys import NETWORK, TABLE
 
+DROPPED = {
+    "lxc.rootfs.backend": "the type now stands before the path, as in lxc.rootfs.path = overlay:LOWER:UPPER",
+    "lxc.pivotdir": "it has no effect, and LXC refuses the line today",
+    "lxc.kmsg": "it has no effect, and LXC refuses the line today",
+}
+"""Keys of before LXC 3.0 that have no name today, and what a user should know of each."""
+
 
 def new_name(old: str) -> str | None:
     """Today's name of a key, None when it never had the name `old`. For all but lxc.network.*."""

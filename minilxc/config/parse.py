@@ -34,13 +34,20 @@ _PREFIXES = ("lxc.", "minilxc.")
 
 
 class Entry(Value):
-    """A value in force and where it stands: "file:line", or "-s KEY=VALUE". Immutable."""
+    """A value in force and where it stands: "file:line", or "-s KEY=VALUE". Immutable.
 
-    __slots__ = ("value", "where")
+    `text` is the value as it is written, without the quotes; it plays no part in comparisons.
+    """
 
-    def __init__(self, value: Any, where: str) -> None:
+    __slots__ = ("text", "value", "where")
+
+    def __init__(self, value: Any, where: str, text: str = "") -> None:
         self.value = value
         self.where = where
+        self.text = text
+
+    def _parts(self) -> tuple[object, ...]:
+        return (self.value, self.where)
 
 
 class Note(Value):
@@ -145,9 +152,22 @@ class Config(Settings):
         config = reader.finish(path, defines)
         return config, tuple(reader.errors), tuple(reader.notes)
 
+    @classmethod
+    def old_names(cls, text: bytes, name: str) -> tuple[tuple[str, str, str], ...]:
+        """The keys of before LXC 3.0 in the bytes of the file `name` and of what it includes.
+
+        Each as (where, name, today's name), in order. Raises ConfigError for a line that cannot be read;
+        whether the lines fit together, and whether they are supported, is not asked.
+        """
+        reader = _Reader(collect=False)
+        reader.text(text, name)
+        return tuple(reader.renamed)
+
     def group(self, name: str) -> dict[str, Entry]:
         """The members of a group such as lxc.prlimit in force: NAME to its last line, in order."""
-        return {entry.value[0]: Entry(entry.value[1], entry.where) for entry in self.entries(name)}
+        return {
+            entry.value[0]: Entry(entry.value[1], entry.where, entry.text) for entry in self.entries(name)
+        }
 
     def networks(self) -> dict[int, Network]:
         """The interfaces by number, ascending."""
@@ -225,7 +245,17 @@ def _network_conflicts(prefix: str, network: Network) -> Iterator[ConfigError]:
 class _Reader:
     """Reads lines and keeps what is in force."""
 
-    __slots__ = ("entries", "networks", "notes", "errors", "collect", "open_files", "files", "last_network")
+    __slots__ = (
+        "entries",
+        "networks",
+        "notes",
+        "errors",
+        "collect",
+        "open_files",
+        "files",
+        "last_network",
+        "renamed",
+    )
 
     def __init__(self, collect: bool) -> None:
         self.entries: dict[str, list[Entry]] = {}
@@ -236,6 +266,7 @@ class _Reader:
         self.open_files: list[tuple[int, int, str]] = []  # device, inode and name, to see a cycle
         self.files = 0
         self.last_network: int | None = None  # that lxc.network.KEY without a number means
+        self.renamed: list[tuple[str, str, str]] = []  # where, old name, today's
 
     def fail(self, error: ConfigError) -> None:
         """Ends the reading with `error`, or notes it where all errors are wanted."""
@@ -433,7 +464,7 @@ class _Reader:
             if not value:
                 entries = [entry for entry in entries if entry.value[0] != name]
             else:
-                entry = Entry((name, key.parse(value)), where)
+                entry = Entry((name, key.parse(value)), where, value)
                 known = [old.value[0] for old in entries]
                 if key.many or name not in known:
                     entries.append(entry)
@@ -475,6 +506,7 @@ class _Reader:
         if new is None:
             raise Invalid("unknown key", suggestion(name, [key.name for key in TABLE]))
         self.notes.append(Note(NOTICE, where, f"{name} is an old name of {new}"))
+        self.renamed.append((where, name, new))
         self.assign(new, value, where)
 
     def old_network(self, name: str, value: str) -> str:
@@ -506,7 +538,7 @@ def _put(entries: dict[str, list[Entry]], name: str, key: Key, value: str, where
         if key.empty == NO_VALUE:
             raise Invalid("needs a value")
         value = key.empty
-    entry = Entry(key.parse(value), where)
+    entry = Entry(key.parse(value), where, value)
     if key.many:
         entries.setdefault(name, []).append(entry)
     else:

@@ -199,7 +199,11 @@ def boolean(text: str) -> bool:
 
 
 uint = Number(0, _UINT_MAX, "A whole number; decimal, hexadecimal after 0x, octal after 0.")
-integer = Number(-(2**31), 2**31 - 1, "A whole number, which may be negative; decimal, 0x or 0 as above.")
+integer = Number(
+    -(2**31),
+    2**31 - 1,
+    "A whole number, which may be negative; decimal, hexadecimal after 0x, octal after 0.",
+)
 # The last of the 32-bit numbers is -1, which means "no change" to setuid(2) and "none" to chown(2).
 user_or_group_id = Number(0, _UINT_MAX - 1, "A user or group id, from 0 to 4294967294.")
 byte_count = Number(0, _INT64_MAX, "A number of bytes.")
@@ -288,7 +292,7 @@ def _real_time_signal(name: str) -> int | None:
 
 
 def signal_or_none(text: str) -> int:
-    """A signal as above; 0 is none."""
+    """A signal: SIGTERM, sigterm, SIGRTMIN+1, SIGRTMAX-1, or its number; 0 is none."""
     return 0 if _whole(text) == 0 else signal(text)
 
 
@@ -447,7 +451,7 @@ def capabilities(text: str) -> tuple[int, ...]:
 
 
 def capabilities_or_none(text: str) -> tuple[int, ...]:
-    """Capabilities as above; `none` forgets those before it and keeps none."""
+    """Capabilities in lower case without `CAP_`, or their numbers; `none` forgets those before it."""
     return tuple(NO_CAPABILITY if word == "none" else _capability(word) for word in _fields(text))
 
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
     from minilxc.launch.channel import Channel, Page
+    from minilxc.launch.labels import Labels
     from minilxc.launch.plan import Plan
     from minilxc.seccomp.loader import Load
 
@@ -39,12 +40,13 @@ if TYPE_CHECKING:
 class Inside:
     """What the child holds while it sets itself up: descriptors and the finished path, no decisions."""
 
-    __slots__ = ("channel", "command_line", "confined", "console", "dev", "page", "path", "root")
+    __slots__ = ("channel", "command_line", "confined", "console", "dev", "page", "path", "proc", "root")
 
     def __init__(self, channel: Channel, page: Page) -> None:
         self.channel = channel
         self.page = page
         self.root = -1
+        self.proc = -1  # the host's /proc, where labels are written
         self.console: int | None = None
         self.path = ""
         self.dev = 0  # the device number of the fresh /dev
@@ -73,6 +75,9 @@ def steps(plan: Plan) -> tuple[Step, ...]:
     yielded += [Step("death signal", lambda inside: _die_with_parent(_signal.SIGKILL, inside))]
     # A session of its own, before a terminal is there to become its controlling one.
     yielded += [Step("session", lambda inside: _new_session())]
+    if plan.own_core:
+        # Before there is anybody who could be left out: what is forked from here on inherits it.
+        yielded += [Step("core scheduling", lambda inside: _take_own_core())]
     yielded += [Step("time namespace", lambda inside: namespaces.make_time_namespace(plan.namespaces))]
     if plan.own_mounts:
         # Slave before the first mount, or it would show up on the host.
@@ -81,6 +86,10 @@ def steps(plan: Plan) -> tuple[Step, ...]:
     if plan.hostname is not None:
         hostname = plan.hostname
         yielded += [Step("host name", lambda inside: process.sethostname(hostname))]
+    if plan.labels is not None:
+        labels = plan.labels
+        # While /proc is the host's; and before the keyring, which may get one of its own.
+        yielded += [Step("labels", lambda inside: _open_labels(labels, inside))]
     if plan.keyring:
         yielded += [Step("keyring", lambda inside: process.join_session_keyring())]
     if plan.network is not None and plan.network.loopback:
@@ -127,6 +136,7 @@ def last_steps(plan: Plan) -> tuple[Step, ...]:
         Step("program", lambda inside: _find(plan, inside)),
         # So far both went on side by side; from here on the payload may be watched by nothing unconfined.
         *((Step("init", init.wait_until_confined),) if plan.with_init else ()),
+        *((Step("labels", lambda inside: _label_program(plan, inside)),) if plan.labels is not None else ()),
         Step("descriptors", lambda inside: program.close_descriptors((inside.channel.fileno(),))),
         Step("umask", lambda inside: posix.umask(plan.umask)),
         # The mask last: what the caller sends meanwhile waits for the payload.
@@ -189,6 +199,22 @@ def _close_inherited(inside: Inside) -> None:
 def _new_session() -> None:
     posix.setsid()
     posix.umask(0)  # modes below are meant as written; the payload gets the caller's back
+
+
+def _take_own_core() -> None:
+    from minilxc.linux.core_scheduling import take_own_core  # the plan has loaded it
+
+    take_own_core()
+
+
+def _open_labels(labels: Labels, inside: Inside) -> None:
+    inside.proc = labels.open_proc()
+    labels.for_keyring(inside.proc)
+
+
+def _label_program(plan: Plan, inside: Inside) -> None:
+    assert plan.labels is not None
+    plan.labels.for_program(inside.proc)
 
 
 def _attach(plan: Plan, inside: Inside) -> None:

@@ -79,6 +79,8 @@ def _confine(plan: Plan, inside: Inside, init_filter: Load | None) -> None:
     inside.channel.end_without_parent()
     credentials.hide_from_tracers()
     credentials.adopt_orphans()
+    if plan.labels is not None:
+        plan.labels.for_itself(inside.proc)
     program.close_descriptors((inside.channel.fileno(), inside.confined[1]))
     if init_filter is not None and init_filter() != 0:
         raise os_error("seccomp filter")

@@ -88,8 +88,14 @@ def make_time_namespace(namespaces: Namespaces) -> None:
         posix.close(descriptor)
 
 
+def leave_mounts() -> None:
+    """Parent: have a mount namespace of its own from now on; what is mounted in it stays off the host."""
+    process.unshare(NAMESPACES["mnt"])
+    isolate_mounts()
+
+
 def isolate_mounts() -> None:
-    """Child: let nothing that is mounted from here on reach the host. mount_namespaces(7)."""
+    """Let nothing that is mounted from here on reach the host. mount_namespaces(7)."""
     kernel.set_propagation("/", kernel.MS_SLAVE)
 
 

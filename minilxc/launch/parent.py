@@ -71,7 +71,11 @@ class _Outside:
 
 def steps(plan: Plan) -> tuple[Step, ...]:
     """The parent's steps, in the order in which they run."""
-    yielded = [Step("lock", lambda outside: _lock(plan, outside))]
+    yielded: list[Step] = []
+    if plan.monitor_mounts:
+        # Before everything that hooks may mount.
+        yielded += [Step("monitor namespace", lambda outside: namespaces.leave_mounts())]
+    yielded += [Step("lock", lambda outside: _lock(plan, outside))]
     # All namespaces at birth: the child never is a process of the host that could be mistaken for one.
     yielded += [Step("clone", lambda outside: _clone(plan, outside))]
     if plan.idmap is not None:

@@ -19,6 +19,7 @@ from minilxc.launch import (
 )
 from minilxc.linux import process
 from minilxc.linux.files import exists, is_folder
+from minilxc.linux.syscalls import ENODEV
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,13 +28,14 @@ if TYPE_CHECKING:
     from minilxc.config.parse import Config
     from minilxc.launch.credentials import Credentials
     from minilxc.launch.idmap import IdMaps
+    from minilxc.launch.labels import Labels
     from minilxc.launch.limits import Limits
     from minilxc.launch.mounts import Mount
     from minilxc.launch.namespaces import Namespaces
     from minilxc.launch.network import Network
     from minilxc.launch.program import Program
     from minilxc.launch.rootfs import Rootfs
-    from minilxc.launch.terminal import Terminal
+    from minilxc.launch.terminal import Console, Terminal
     from minilxc.seccomp.prepare import Prepared
 
 _NAME_BYTES = 64
@@ -50,21 +52,23 @@ class Plan:
 
     __slots__ = (
         "autodev",
-        "console_log",
-        "console_path",
+        "console",
         "credentials",
         "death_signal",
         "filters",
         "hostname",
         "idmap",
         "keyring",
+        "labels",
         "limits",
         "lxcpath",
         "mapped",
+        "monitor_mounts",
         "mounts",
         "name",
         "namespaces",
         "network",
+        "own_core",
         "own_mounts",
         "personality",
         "proc_files",
@@ -90,12 +94,14 @@ class Plan:
         hostname: str | None,
         keyring: bool,
         network: Network | None,
+        labels: Labels | None,
+        own_core: bool,
+        monitor_mounts: bool,
         system_mounts: tuple[Mount, ...],
         mounts: tuple[Mount, ...],
         autodev: bool,
         terminal: Terminal | None,
-        console_path: str | None,
-        console_log: str | None,
+        console: Console,
         sysctls: tuple[tuple[str, str], ...],
         proc_files: tuple[tuple[str, str], ...],
         personality: int | None,
@@ -116,12 +122,14 @@ class Plan:
         self.hostname = hostname
         self.keyring = keyring
         self.network = network
+        self.labels = labels
+        self.own_core = own_core
+        self.monitor_mounts = monitor_mounts
         self.system_mounts = system_mounts
         self.mounts = mounts
         self.autodev = autodev
         self.terminal = terminal
-        self.console_path = console_path
-        self.console_log = console_log
+        self.console = console
         self.sysctls = sysctls
         self.proc_files = proc_files
         self.personality = personality
@@ -154,7 +162,11 @@ class Plan:
             yield "sysctl", f"{path} = {value}"
         for limit in self.limits:
             yield "limit", limits.describe(limit)
+        if self.own_core:
+            yield "processor", "a core shared with nobody else"
         yield "credentials", self.credentials.describe()
+        if self.labels is not None:
+            yield "labels", self.labels.describe()
         yield "seccomp", self.filters.path if self.filters is not None else "no policy"
         yield "program", self.program.describe()
 
@@ -207,12 +219,14 @@ def make(
         hostname=config.get("lxc.uts.name"),
         keyring=config.get("lxc.keyring.session"),
         network=network,
+        labels=_labels(config, debug),
+        own_core=_own_core(config),
+        monitor_mounts=config.get("lxc.monitor.unshare"),
         system_mounts=system_mounts.from_config(config, spaces, person, autodev),
         mounts=mounts.from_config(config, root, debug),
         autodev=autodev,
         terminal=terminal.from_config(config, with_init, maps),
-        console_path=config.get("lxc.console.path"),
-        console_log=config.get("lxc.console.logfile"),
+        console=terminal.console_from_config(config),
         sysctls=kernel_files.from_config(config, "lxc.sysctl", "/proc/sys"),
         proc_files=kernel_files.from_config(config, "lxc.proc", "/proc/self"),
         personality=_PERSONALITIES[config.get("lxc.arch")],
@@ -235,6 +249,30 @@ def _network(config: Config, spaces: Namespaces, debug: Callable[[int, str, str]
 
 
 _PERSONALITIES = {None: None, "linux": process.PER_LINUX, "linux32": process.PER_LINUX32}
+
+
+_LABELS = ("lxc.apparmor.profile", "lxc.selinux.context", "lxc.selinux.context.keyring")
+
+
+def _labels(config: Config, debug: Callable[[int, str, str], None]) -> Labels | None:
+    if not any(config.where(key) for key in _LABELS):
+        return None
+    from minilxc.launch import labels
+
+    return labels.from_config(config, debug)
+
+
+def _own_core(config: Config) -> bool:
+    if not config.get("lxc.sched.core"):
+        return False
+    from minilxc.linux import core_scheduling
+
+    try:
+        core_scheduling.probe()
+    except OSError as error:
+        what = "the processor has one thread a core" if error.errno == ENODEV else "this kernel has none"
+        raise Refused(f"lxc.sched.core: no core scheduling: {what}", config.where("lxc.sched.core")) from None
+    return True
 
 
 def _current_umask() -> int:
@@ -274,6 +312,7 @@ def _refuse_host_changes(config: Config, spaces: Namespaces) -> None:
 
 # The keys that a step does the work of.
 _STEP_KEYS = {
+    "monitor namespace": "lxc.monitor.unshare",
     "id maps": "lxc.idmap",
     "rootfs": "lxc.rootfs.path",
     "host name": "lxc.uts.name",
@@ -291,6 +330,8 @@ def _wheres(config: Config) -> tuple[tuple[str, str, str], ...]:
     for step, group, directory in (("sysctl", "lxc.sysctl", "/proc/sys"), ("proc", "lxc.proc", "")):
         for entry in config.entries(group):
             found.append((step, f"{directory}/{entry.value[0].replace('.', '/')}", entry.where))
+    for key in _LABELS:
+        found.append(("labels", config.get(key) or "", config.where(key) or ""))
     for thing in ("proc", "sys"):
         found.append(("system mounts", thing, config.where("lxc.mount.auto") or ""))
     for name, entry in config.group("lxc.prlimit").items():

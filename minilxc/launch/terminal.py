@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from minilxc.launch.channel import Channel
     from minilxc.launch.idmap import IdMaps
 
+_PAGE = 4096
 _OUT_OF_SIGHT = "/dev/pts"  # of the host's tree
 _ATTRIBUTES = kernel.MOUNT_ATTR_NOSUID | kernel.MOUNT_ATTR_NOEXEC
 
@@ -66,6 +67,33 @@ class Terminal:
         parts += ["console"] if self.console else []
         parts += [f"{self.ttys} ttys"] if self.ttys else []
         return ", ".join(parts)
+
+
+class Console:
+    """What stands behind the console on the host. Immutable.
+
+    `path` is the peer (None: the caller's terminal), `log` a file that gets what is written to the
+    console, at most `limit` bytes of it (0: all), and `rotate` whether a full one is kept as FILE.1.
+    """
+
+    __slots__ = ("limit", "log", "path", "rotate")
+
+    def __init__(self, *, path: str | None, log: str | None, limit: int, rotate: bool) -> None:
+        self.path = path
+        self.log = log
+        self.limit = limit
+        self.rotate = rotate
+
+
+def console_from_config(config: Config) -> Console:
+    """The host's side of the console. As in LXC, a size is at least a page, and a power of two."""
+    size = config.get("lxc.console.size")
+    return Console(
+        path=config.get("lxc.console.path"),
+        log=config.get("lxc.console.logfile"),
+        limit=1 << (max(size, _PAGE) - 1).bit_length() if size else 0,
+        rotate=config.get("lxc.console.rotate"),
+    )
 
 
 def from_config(config: Config, with_init: bool, idmap: IdMaps | None) -> Terminal | None:
@@ -126,6 +154,8 @@ def make(terminal: Terminal, root: int, channel: Channel) -> int | None:
         if terminal.owner:
             posix.chown(number, terminal.owner, -1, dir_fd=devpts)
         _bind(devpts, number, dev, name)
+        if name != "console" and terminal.directory:
+            _link(dev, name)
         ends.append(master)
         if name == "console":
             if terminal.size:
@@ -163,6 +193,22 @@ def _bind(devpts: int, source: str, dev: int, target: str) -> None:
     kernel.move_mount(copy, place, f"dev/{target}")
     posix.close(copy)
     posix.close(place)
+
+
+def _link(dev: int, target: str) -> None:
+    """Let the usual place of a terminal, /dev/ttyN, lead to the one below lxc.tty.dir, as in LXC."""
+    name = target.rpartition("/")[2]
+    if dev < 0:
+        return
+    try:
+        try:
+            posix.unlink(name, dir_fd=dev)  # an image's own node would be the host's virtual terminal
+        except FileNotFoundError:
+            pass
+        posix.symlink(target, name, dir_fd=dev)
+    except OSError as error:
+        if error.errno != EROFS:
+            raise
 
 
 def take_stdio(terminal: Terminal, slave: int) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from minilxc.launch.parent import Started
     from minilxc.launch.plan import Plan
     from minilxc.log import Log
+    from minilxc.monitor.console_log import ConsoleLog
 
 _CHUNK = 4096
 
@@ -77,33 +78,37 @@ class _Peer:
     Opened before the container exists, so that a wrong path is told while nothing has been started.
     """
 
-    __slots__ = ("keyboard", "screens")
+    __slots__ = ("keyboard", "log", "screens")
 
     def __init__(self, plan: Plan) -> None:
         self.keyboard: int | None = None
         screens: list[int] = []
         stdio = plan.terminal.stdio if plan.terminal is not None else ()
-        if plan.console_path not in (None, "none"):
-            screens.append(_open(plan, plan.console_path, posix.O_RDWR | posix.O_NOCTTY))
+        if plan.console.path not in (None, "none"):
+            screens.append(_open(plan, plan.console.path, posix.O_RDWR | posix.O_NOCTTY))
             if posix.isatty(screens[0]):
                 self.keyboard = screens[0]
         elif stdio:
             self.keyboard = 0 if 0 in stdio else None
             screens += [descriptor for descriptor in stdio if descriptor > 0][:1]
-        if plan.console_log is not None:
-            screens.append(_open(plan, plan.console_log, posix.O_WRONLY | posix.O_APPEND))
+        self.log: ConsoleLog | None = None
+        if plan.console.log is not None:
+            from minilxc.monitor.console_log import ConsoleLog
+
+            self.log = ConsoleLog(plan.console, plan.name)
         self.screens = tuple(screens)
 
 
 class _Console:
     """Carries bytes between the console's master and its peer."""
 
-    __slots__ = ("keyboard", "master", "saved", "screens", "sources")
+    __slots__ = ("keyboard", "log", "master", "saved", "screens", "sources")
 
     def __init__(self, master: int, peer: _Peer) -> None:
         self.master = master
         self.keyboard = peer.keyboard
         self.screens = peer.screens
+        self.log = peer.log
         self.sources = (master,) if peer.keyboard is None else (master, peer.keyboard)
         self.saved: list[Any] | None = None
         if peer.keyboard is not None:
@@ -125,6 +130,8 @@ class _Console:
         else:
             for screen in self.screens:
                 _write(screen, data)
+            if self.log is not None:
+                self.log.write(data)
         return bool(data)
 
     def drain(self) -> None:

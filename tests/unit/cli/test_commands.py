@@ -7,9 +7,10 @@ import subprocess
 
 import pytest
 
+from minilxc.cli import COMMANDS
 from tests.helpers.container import MINILXC, Result
 
-COMMANDS = ("start", "execute", "checkconfig", "seccomp")
+ALL = f"there are {', '.join(COMMANDS)}"
 
 
 def minilxc(*words, **more):
@@ -38,9 +39,9 @@ def test_no_command_shows_the_help_and_is_wrong():
     [
         ("exec", "did you mean 'execute'?"),
         ("strat", "did you mean 'start'?"),
-        ("frobnicate", "there are start, execute, checkconfig, seccomp"),
-        ("", "there are start, execute, checkconfig, seccomp"),
-        ("--frobnicate", "there are start, execute, checkconfig, seccomp"),
+        ("frobnicate", ALL),
+        ("", ALL),
+        ("--frobnicate", ALL),
     ],
 )
 def test_unknown_command_is_told_with_what_would_be_right(word, hint):

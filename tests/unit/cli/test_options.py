@@ -107,3 +107,25 @@ def test_options_are_lxcs(command):
     assert {long: letters[long] for long in lxc} == lxc
     if command is START:
         assert (letters["foreground"], letters["daemon"]) == ("F", "d")
+
+
+# --- words of the command itself
+
+OWN = options.Command("own", "do something", (options.NAME, options.FILE), words="DO [WORD]...")
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["do it -n c1", "-n c1 do it", "do -n c1 it", "do it --name=c1", "do -nc1 -- it", "-n c1 -- do it"],
+)
+def test_words_of_a_command_stand_anywhere_beside_its_options(line):
+    assert given(line, OWN).words == ["do", "it"]
+    assert given(line, OWN).get(options.NAME) == "c1"
+
+
+def test_what_follows_two_dashes_is_a_word():
+    assert given("do -- -n --x", OWN).words == ["do", "-n", "--x"]
+
+
+def test_usage_names_the_words():
+    assert OWN.usage() == "usage: minilxc own DO [WORD]... [OPTION]..."

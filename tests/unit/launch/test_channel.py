@@ -32,9 +32,9 @@ def test_message_arrives_whole_with_its_descriptors(ends):
 
 def test_messages_do_not_run_together(ends):
     ours, theirs = ends
-    theirs.send(channel.LIMITS)
+    theirs.send(channel.ASK)
     theirs.send(channel.FAILED, "a\0b")
-    assert ours.receive() == (channel.LIMITS, "", ())
+    assert ours.receive() == (channel.ASK, "", ())
     assert ours.receive() == (channel.FAILED, "a\0b", ())
 
 

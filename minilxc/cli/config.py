@@ -1,0 +1,217 @@
+"""minilxc config: what is in force in a config and where it stands; and today's names for an old one."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+from typing import TYPE_CHECKING, NamedTuple
+
+from minilxc.cli import options, start
+from minilxc.config.keys import GROUPS, KEYS, NETWORK, TABLE
+from minilxc.config.parse import Config
+from minilxc.config.reference import default_text
+from minilxc.errors import SHORT, MinilxcError, UsageError, suggestion
+from minilxc.launch import lock
+from minilxc.launch.plan import check_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from minilxc.config.parse import Settings
+
+VALUES = options.Option("", "values", "", "print the values alone, for scripts")
+UPGRADE = options.Option(
+    "", "upgrade", "", "give the config FILE today's names, in place (- is standard input)"
+)
+OUTPUT = options.Option("", "output", "FILE", "with --upgrade: write to FILE instead (- is standard output)")
+COMMAND = options.Command(
+    "config",
+    "show what is in force in a config, or give it today's names",
+    (
+        options.NAME,
+        options.FILE,
+        options.PATH,
+        options.DEFINE,
+        options.JSON,
+        VALUES,
+        UPGRADE,
+        OUTPUT,
+    ),
+    words="get KEY | list | show | --upgrade FILE",
+    common=options.ABOUT,
+)
+_DEFAULT = "default"
+
+
+class Line(NamedTuple):
+    """A value in force, as a config has it, and where it stands ("default": nowhere)."""
+
+    key: str
+    value: str
+    where: str
+
+
+def run(words: Sequence[str]) -> int:
+    """Print values, or rewrite a file. 1 when a key has no value, or the config has a wrong line."""
+    given = options.read(COMMAND, words)
+    if options.show_about(COMMAND, given):
+        return 0
+    if UPGRADE in given:
+        return _upgrade(given)
+    action, *rest = given.words or [""]
+    wanted = 1 if action == "get" else 0
+    if action not in ("get", "list", "show") or OUTPUT in given:
+        hint = suggestion(action, ("get", "list", "show"), SHORT) or COMMAND.usage()
+        raise UsageError(f"unknown action '{action}'" if action else "what to do?", hint=hint)
+    if len(rest) != wanted:
+        raise UsageError(
+            "get takes one key" if wanted else f"unexpected word '{rest[0]}'", hint=COMMAND.usage()
+        )
+    config, good = _read(given)
+    if action == "get":
+        lines = list(_of(config, rest[0]))
+    else:
+        lines = list(_in_force(config)) + (list(_defaults(config)) if action == "show" else [])
+    _print(lines, given)
+    return 0 if good and (lines or action != "get") else 1
+
+
+def _read(given: options.Given) -> tuple[Config, bool]:
+    """The config without its wrong lines, which are told, and whether it has none."""
+    name = given.get(options.NAME)
+    if name is None and given.get(options.FILE) is None:
+        raise UsageError("which config? (-f FILE, or -n NAME)", hint=COMMAND.usage())
+    if name is not None:
+        check_name(name)
+    path = start.config_path(given, given.get(options.PATH) or lock.DEFAULT_PATH, name or "-")
+    config, wrong, _ = Config.examine(path, given.all(options.DEFINE))
+    for error in wrong:
+        print(f"minilxc: {error}", file=sys.stderr)
+    return config, not wrong
+
+
+def _print(lines: list[Line], given: options.Given) -> None:
+    if options.JSON in given:
+        print(json.dumps([line._asdict() for line in lines], indent=2))
+        return
+    for line in lines:
+        text = line.value if VALUES in given else f"{line.where}: {line.key} = {_written(line.value)}"
+        os.write(1, os.fsencode(text) + b"\n")
+
+
+def _written(value: str) -> str:
+    """A value as a config must have it to be read like this: in quotes where it has some, or blanks, at its ends."""
+    plain = value == value.strip(" \t") and not (
+        len(value) > 1 and value[0] in "'\"" and value[-1] == value[0]
+    )
+    return value if plain else f'"{value}"'
+
+
+def _in_force(config: Config) -> Iterator[Line]:
+    """All lines in force, in their order; those of interfaces last."""
+    yield from _lines(config, "")
+    for index, network in config.networks().items():
+        yield from _lines(network, f"lxc.net.{index}.")
+
+
+def _lines(settings: Settings, prefix: str) -> Iterator[Line]:
+    for name in settings.names():
+        for entry in settings.entries(name):
+            full = f"{name}.{entry.value[0]}" if not prefix and name in GROUPS else prefix + name
+            yield Line(full, entry.text, entry.where)
+
+
+def _defaults(config: Config) -> Iterator[Line]:
+    """What the keys without a line come to, where that is a value."""
+    for key in TABLE:
+        if key.name in KEYS and not config.where(key.name):
+            yield from _default(key.name)
+
+
+def _default(name: str) -> Iterator[Line]:
+    value = default_text(KEYS[name])
+    if value is not None:
+        yield Line(name, value, _DEFAULT)
+
+
+def _of(config: Config, key: str) -> list[Line]:
+    """The lines in force of a key, of a group such as lxc.prlimit, or of an interface; else the default.
+
+    Raises MinilxcError for a key that there is not.
+    """
+    found = [line for line in _in_force(config) if line.key == key or line.key.startswith(f"{key}.")]
+    # lxc.hook and lxc.environment are keys, and other keys begin with their names.
+    exact = [line for line in found if line.key == key]
+    if exact or key in KEYS:
+        return exact or list(_default(key))
+    if not found and not _is_known(key):
+        raise MinilxcError(f"{key}: unknown key", hint=suggestion(key, [row.name for row in TABLE]))
+    return found
+
+
+def _is_known(key: str) -> bool:
+    """Whether a config can have the key, or keys below it."""
+    words = key.split(".")
+    if words[:2] == ["lxc", "net"]:
+        rest = ".".join(words[3:])
+        return words[2].isdecimal() and (
+            not rest or any(f"{name}.".startswith(f"{rest}.") for name in NETWORK)
+        )
+    if any(key == group or key.startswith(f"{group}.") for group in GROUPS):
+        return True
+    return any(name.startswith(f"{key}.") for name in KEYS)
+
+
+# Today's names
+
+
+def _upgrade(given: options.Given) -> int:
+    """Rewrite the config that is named, and say what has changed."""
+    from minilxc.config.upgrade import upgrade
+
+    if len(given.words) != 1 or any(option in given for option in (options.NAME, options.FILE, options.JSON)):
+        raise UsageError("--upgrade takes one FILE, and no other option but --output", hint=COMMAND.usage())
+    source = given.words[0]
+    target = given.get(OUTPUT) or source
+    try:
+        with open(0 if source == "-" else source, "rb", closefd=source != "-") as file:
+            text = file.read()
+    except OSError as error:
+        raise MinilxcError(error.strerror or str(error), where=source) from None
+    result = upgrade(text, "<stdin>" if source == "-" else source)
+    for where, doubt in result.doubts:
+        print(f"minilxc: {where}: {doubt}", file=sys.stderr)
+    if target == "-":
+        sys.stdout.buffer.write(result.text)
+        return 0
+    if result.renamed or target != source:
+        try:
+            _replace(os.path.realpath(target), result.text)
+        except OSError as error:
+            raise MinilxcError(error.strerror or str(error), where=target) from None
+    for where, old, new in result.renamed:
+        print(f"{where}: {old} -> {new}")
+    return 0
+
+
+def _replace(path: str, text: bytes) -> None:
+    """Put a file with `text` in the place of `path` in one step; mode and owner stay. Raises OSError."""
+    descriptor, temporary = tempfile.mkstemp(prefix=".minilxc-", dir=os.path.dirname(path))
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(text)
+            file.flush()
+            try:
+                status = os.stat(path)
+            except FileNotFoundError:
+                os.fchmod(descriptor, 0o644)
+            else:
+                os.fchown(descriptor, status.st_uid, status.st_gid)
+                os.fchmod(descriptor, status.st_mode & 0o7777)
+            os.fsync(descriptor)
+        os.rename(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
