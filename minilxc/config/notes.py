@@ -236,8 +236,10 @@ NOTES: dict[str, Note] = {
     # Security modules
     "lxc.apparmor.profile": Note(
         needs="AppArmor, and a profile of that name loaded into it.",
-        differs="Without AppArmor a profile is refused, unless lxc.apparmor.allow_incomplete is 1; LXC ignores it "
-        "in silence. `generated` is refused: minilxc generates no profile. Without the key no profile is set; LXC "
+        differs="On a kernel without AppArmor a profile is refused, unless lxc.apparmor.allow_incomplete is 1; LXC "
+        "ignores it in silence. `generated` and the names of LXC's own profiles, which distributions write into "
+        "every config, are then left out with a warning in the log. Where there is AppArmor, `generated` is "
+        "refused: minilxc generates no profile. Without the key no profile is set; LXC "
         "has a default one.",
     ),
     "lxc.apparmor.allow_incomplete": Note(

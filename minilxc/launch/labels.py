@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from minilxc.config.parse import Config
 
 _NO_PROFILE = ("unconfined", "unchanged")
+# What the distributions' own configs name, on every machine, for kernels that have AppArmor.
+_USUAL = ("generated", "lxc-container-default")
 _NO_CONTEXT = "unconfined_t"
 _WITHOUT = "lxc.apparmor.allow_incomplete = 1 starts without it"
 
@@ -145,7 +147,8 @@ def _profile(config: Config, modules: Modules, debug: Callable[[int, str, str], 
         else None
     )
     if lacking is not None:
-        if not config.get("lxc.apparmor.allow_incomplete"):
+        usual = not modules.apparmor and profile.startswith(_USUAL)
+        if not (usual or config.get("lxc.apparmor.allow_incomplete")):
             raise Refused(f"{key}: {lacking}", where, _WITHOUT)
         debug(WARN, "labels", f"{where}: {key}: {lacking}")
     if not modules.apparmor:
