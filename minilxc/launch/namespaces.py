@@ -93,6 +93,12 @@ def isolate_mounts() -> None:
     kernel.set_propagation("/", kernel.MS_SLAVE)
 
 
+def unshare_mounts() -> None:
+    """Parent: go on in a mount namespace of its own, which follows the host's."""
+    process.unshare(NAMESPACES["mnt"])
+    kernel.set_propagation("/", kernel.MS_SLAVE)
+
+
 def set_loopback_up() -> None:
     """Child: set the interface lo up, as `lxc.net.I.flags = up` of an empty network asks."""
     from minilxc.linux.network import set_link_up

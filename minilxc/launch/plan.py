@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posix
 
+from minilxc.config.keys import HOOKS
 from minilxc.errors import ConfigError, Refused, UsageError
 from minilxc.launch import (
     credentials,
@@ -19,6 +20,7 @@ from minilxc.launch import (
 )
 from minilxc.linux import process
 from minilxc.linux.files import exists, is_folder
+from minilxc.log import ERROR
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
     from minilxc.config.parse import Config
     from minilxc.launch.credentials import Credentials
+    from minilxc.launch.hooks import Hooks
     from minilxc.launch.idmap import IdMaps
     from minilxc.launch.limits import Limits
     from minilxc.launch.mounts import Mount
@@ -54,6 +57,7 @@ class Plan:
         "credentials",
         "death_signal",
         "filters",
+        "hooks",
         "hostname",
         "idmap",
         "keyring",
@@ -61,6 +65,7 @@ class Plan:
         "loopback",
         "lxcpath",
         "mapped",
+        "monitor_mounts",
         "mounts",
         "name",
         "namespaces",
@@ -103,6 +108,8 @@ class Plan:
         death_signal: int,
         program: Program,
         filters: Prepared | None,
+        hooks: Hooks | None,
+        monitor_mounts: bool,
         umask: int,
         wheres: tuple[tuple[str, str, str], ...],
     ) -> None:
@@ -129,6 +136,8 @@ class Plan:
         self.death_signal = death_signal
         self.program = program
         self.filters = filters
+        self.hooks = hooks
+        self.monitor_mounts = monitor_mounts
         self.umask = umask
         self.wheres = wheres
         self.mapped = idmap is not None
@@ -153,6 +162,8 @@ class Plan:
             yield "limit", limits.describe(limit)
         yield "credentials", self.credentials.describe()
         yield "seccomp", self.filters.path if self.filters is not None else "no policy"
+        for line in self.hooks.lines() if self.hooks is not None else ():
+            yield "hook", line
         yield "program", self.program.describe()
 
 
@@ -179,12 +190,14 @@ def make(
     with_init: bool,
     prepare: Callable[[str, tuple[str, str] | None], Prepared],
     debug: Callable[[int, str, str], None],
+    log_level: int = ERROR,
 ) -> Plan:
     """The plan for `config`.
 
     `command` takes the place of the config's program; `with_init` is the difference between execute
     and start. `prepare(path, newer)` gives the filters of a policy, `newer` being None or the action
-    for calls newer than it and the place that says so; `debug(level, subject, text)` is the log.
+    for calls newer than it and the place that says so; `debug(level, subject, text)` is the log,
+    and `log_level` the level that was asked for, for hooks.
     Raises ConfigError, PolicyError, StartError or Refused; changes nothing.
     """
     spaces, loopback = namespaces.from_config(config)
@@ -217,6 +230,8 @@ def make(
         death_signal=config.get("lxc.monitor.signal.pdeath"),
         program=program.from_config(config, command, with_init),
         filters=_filters(config, prepare),
+        hooks=_hooks(config, name, root, log_level),
+        monitor_mounts=config.get("lxc.monitor.unshare"),
         umask=_current_umask(),
         wheres=_wheres(config),
     )
@@ -284,6 +299,14 @@ def _wheres(config: Config) -> tuple[tuple[str, str, str], ...]:
     for name, entry in config.group("lxc.prlimit").items():
         found.append(("limits", name, entry.where))
     return tuple(where for where in found if where[2])
+
+
+def _hooks(config: Config, name: str, root: Rootfs, log_level: int) -> Hooks | None:
+    if not any(config.where(key) for key in HOOKS):
+        return None
+    from minilxc.launch import hooks
+
+    return hooks.from_config(config, name, root, log_level)
 
 
 def _filters(config: Config, prepare: Callable[[str, tuple[str, str] | None], Prepared]) -> Prepared | None:
