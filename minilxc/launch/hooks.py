@@ -168,7 +168,7 @@ class Hooks:
 
     def run_in_hosts_tree(self, kind: str, channel: Channel, umask: int) -> None:
         """Child: run the hooks of a kind that see the host's tree; as `run_in_child`."""
-        self.run_in_child(kind, channel, lambda script: _execute(script.words(), script.environment, umask))
+        self.run_in_child(kind, channel, lambda script: _execute_in_hosts_tree(script, umask))
 
     def run_in_child(self, kind: str, channel: Channel, become: Callable[[Script], object]) -> None:
         """Child: run the hooks of a kind, one after the other; `become` executes one and returns on failure.
@@ -301,7 +301,7 @@ def run(
     reading, writing = posix.pipe()
     output = Output(reading, script.title, script.shown, log)
     try:
-        pid = _fork(writing, _execute, words, variables)
+        pid = _fork(writing, _execute_on_host, words, variables)
     except BaseException:
         output.close()
         raise
@@ -317,11 +317,18 @@ def run(
     _judge(script, status)
 
 
-def _execute(words: tuple[str, ...], variables: Mapping[str, str], umask: int | None = None) -> None:
-    if umask is not None:
-        posix.umask(umask)
+def _execute_on_host(words: tuple[str, ...], variables: Mapping[str, str]) -> None:
+    # A session of its own: it can be ended with all that it starts, and it may still read its standard
+    # input where that is a terminal, which it could not as a background job of the caller's.
+    posix.setsid()
     close_descriptors(())
     posix.execve(SHELL, words, dict(variables))
+
+
+def _execute_in_hosts_tree(script: Script, umask: int) -> None:
+    posix.umask(umask)
+    close_descriptors(())
+    posix.execve(SHELL, script.words(), dict(script.environment))
 
 
 def _fork(output: int, become: Callable[..., object], *arguments: Any) -> int:
@@ -330,9 +337,6 @@ def _fork(output: int, become: Callable[..., object], *arguments: Any) -> int:
     if pid:
         return pid
     try:
-        # A session of its own: it can be ended with all that it starts, and it may still read its standard
-        # input where that is a terminal, which it could not as a background job of the caller's.
-        posix.setsid()
         credentials.set_death_signal(_signal.SIGKILL)
         posix.dup2(output, 1)
         posix.dup2(output, 2)

@@ -112,6 +112,7 @@ def steps_during(plan: Plan) -> tuple[Step, ...]:
     """The parent's steps that the child asks for, when it has come so far."""
     return (
         Step("limits", lambda outside: limits.apply(plan.limits, outside.pid)),
+        Step("namespaces", lambda outside: _keep_namespaces(plan, outside, ("time",))),
         Step("start-host hook", lambda outside: _run_start_host_hooks(plan, outside)),
     )
 
@@ -164,6 +165,8 @@ def _undo(outside: _Outside) -> None:
     if outside.pid > 0:
         try:
             process.pidfd_send_signal(outside.pidfd, _signal.SIGKILL)
+            # What a hook has started, too, which no pid namespace may end. Until waitpid nobody else has the number.
+            posix.kill(-outside.pid, _signal.SIGKILL)
         except ProcessLookupError:
             pass
         try:
@@ -217,8 +220,7 @@ _NAMESPACES_TOLD = ("user", "mnt", "pid", "uts", "ipc", "net", "cgroup")  # to s
 def _prepare_stop_hooks(hooks: Hooks, plan: Plan, outside: _Outside) -> None:
     """Keep the namespaces open for the hooks that run when nobody is in them any more."""
     outside.ends.append(("stop hook", lambda: _stop(hooks, outside)))
-    if hooks.of("stop") or hooks.of("post-stop"):
-        _keep_namespaces(plan, outside, _NAMESPACES_TOLD)
+    _keep_namespaces(plan, outside, _NAMESPACES_TOLD)
 
 
 def _keep_namespaces(plan: Plan, outside: _Outside, kinds: tuple[str, ...]) -> None:
