@@ -170,6 +170,8 @@ def run(plan: Plan, inside: Inside, filter: Load | None, init_filter: Load | Non
         setup = steps(plan)
         if plan.with_init:
             init.prepare(inside)
+        elif plan.hooks is not None:
+            inside.command_line = process.command_line_area()
         _go_through(setup, inside)
         if plan.with_init:
             try:
@@ -233,8 +235,9 @@ def _mount_system(plan: Plan, inside: Inside) -> None:
 def _run_start_hooks(plan: Plan, inside: Inside) -> None:
     """Run the start hooks, each the same last way as the payload: credentials, descriptors, filter, execve."""
     assert plan.hooks is not None
-    # They run beside this process, which is not confined yet.
+    # They run beside this process, which is not confined yet and still has the caller's environment.
     credentials.hide_from_tracers()
+    process.overwrite_command_line(inside.command_line, b"minilxc")
     try:
         plan.hooks.run_in_child(
             "start", inside.channel, lambda script: _become_start_hook(plan, inside, script)

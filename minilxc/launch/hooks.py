@@ -395,7 +395,8 @@ def _judge(script: Script, status: int) -> None:
     if code == 0:
         return
     if code < 0:
-        name = next((name for name, number in SIGNALS.items() if number == -code), f"signal {-code}")
+        # Of two names the first in the alphabet is the usual one: SIGABRT, SIGCHLD, SIGIO.
+        name = min((name for name, number in SIGNALS.items() if number == -code), default=f"signal {-code}")
         reason = f"was killed by {name}"
     else:
         reason = f"ended with status {code}"

@@ -272,8 +272,7 @@ def _listen(plan: Plan, outside: _Outside) -> tuple[int | None, tuple[int, ...]]
     ttys: tuple[int, ...] = ()
     while True:
         _wait_for_message(plan, outside)
-        if outside.output is not None:
-            outside.output.read()  # what a hook has printed comes before what is said of its end
+        _close_output(outside)  # a hook has ended before the child says anything else
         kind, text, descriptors = outside.ours.receive()
         if kind == channel.TERMINALS:
             # The console's slave, second, stays open without further use.
@@ -319,8 +318,13 @@ def _wait_for_message(plan: Plan, outside: _Outside) -> None:
                 error = StartError(f"interrupted by signal {number}", plan.name, step="start")
                 error.status = 128 + number
                 raise error
-            if number == _signal.SIGCHLD:
+            if number == _signal.SIGCHLD and _has_ended(outside.pidfd):
                 return  # it may have died so early that the channel's end is all there is to read
+
+
+def _has_ended(pidfd: int) -> bool:
+    """Whether the child has; hooks of the host are our children, too."""
+    return posix.waitid(posix.P_PIDFD, pidfd, posix.WEXITED | posix.WNOHANG | posix.WNOWAIT) is not None
 
 
 def _step_error(plan: Plan, step: str, number: int, thing: object, reason: str | None) -> StartError:
