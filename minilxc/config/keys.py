@@ -436,7 +436,8 @@ TABLE: tuple[Key, ...] = (
         help="A command that runs on the host when the container is set up, before its init."),
     Key("lxc.hook.start", parse=values.string, default=(), many=True, subsystem="hooks",
         since="0.9", example="/usr/local/bin/hook",
-        help="A command that runs inside, right before init."),
+        help="A command that runs inside, right before init: as the same user, under the same policy, with the "
+             "same capabilities."),
     Key("lxc.hook.stop", parse=values.string, default=(), many=True, subsystem="hooks",
         since="1.1", example="/usr/local/bin/hook",
         help="A command that runs on the host when init has ended, with the container's namespaces at hand."),

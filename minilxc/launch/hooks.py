@@ -11,7 +11,6 @@ import _signal
 import posix
 import select
 
-from minilxc.config.keys import HOOKS
 from minilxc.errors import StartError
 from minilxc.launch import credentials
 from minilxc.launch.channel import OUTPUT
@@ -39,10 +38,9 @@ _MOST_CHUNKS = 16  # at once: what a pipe holds. A hook that prints for ever mus
 _LONGEST_TITLE = 200  # characters of a command that an error shows
 _PLAIN = frozenset("-_./:@+=,%")  # with letters and digits: what a shell takes as it is
 
-# Kinds whose variables are those of the host, as LXC has it: lxc.environment comes to the others only.
-_ON_HOST = ("pre-start", "start-host", "stop", "post-stop")
+# In the order in which they run.
+_KINDS = ("pre-start", "pre-mount", "mount", "autodev", "start", "start-host", "stop", "post-stop")
 _IN_HOSTS_TREE = ("pre-mount", "mount", "autodev")
-_INSIDE = ("start",)
 
 
 class Script:
@@ -128,11 +126,6 @@ def environment(config: Config, container: str, rootfs: Rootfs, log_level: int) 
     return found
 
 
-def callers_environment() -> dict[str, str]:
-    """The variables of whoever starts the container; posix.environ(3) as text."""
-    return {decode(name): decode(value) for name, value in posix.environ.items()}
-
-
 class Hooks:
     """The hooks of a container by kind ("pre-start", …), in the order of the config. Immutable."""
 
@@ -211,18 +204,19 @@ def _run_told(kind: str, script: Script, log: Log, signals: int, told: Told | No
 
 def from_config(config: Config, container: str, rootfs: Rootfs, log_level: int) -> Hooks | None:
     """The hooks of the config; None when there is none that a start or an end runs."""
-    host = callers_environment()
+    host = {decode(name): decode(value) for name, value in posix.environ.items()}
     base = environment(config, container, rootfs, log_level)
     own = dict((*config.get("lxc.environment"), *config.get("lxc.environment.hooks")))
     only_hooks = dict(config.get("lxc.environment.hooks"))
-    variables = {kind: {**host, **only_hooks, **base} for kind in _ON_HOST}
-    variables |= {kind: {**host, **own, **base} for kind in _IN_HOSTS_TREE}
+    # As LXC has it, lxc.environment comes to those in the container's namespaces only.
+    on_host = {**host, **only_hooks, **base}
+    in_hosts_tree = {**host, **own, **base}
+    variables = {kind: in_hosts_tree if kind in _IN_HOSTS_TREE else on_host for kind in _KINDS}
     # The caller's own variables are not for a program of the container's, no more than for the payload.
-    variables |= {kind: {**own, **base} for kind in _INSIDE}
+    variables["start"] = {**own, **base}
     found = {}
-    for key in HOOKS:
-        kind = key.removeprefix("lxc.hook.")
-        if kind not in variables or (kind == "autodev" and not config.get("lxc.autodev")):
+    for kind in _KINDS:
+        if kind == "autodev" and not config.get("lxc.autodev"):
             continue
         scripts = tuple(
             script(
@@ -235,7 +229,7 @@ def from_config(config: Config, container: str, rootfs: Rootfs, log_level: int) 
                 environment=variables[kind],
                 title=f"{kind} hook",
             )
-            for entry in config.entries(key)
+            for entry in config.entries(f"lxc.hook.{kind}")
         )
         if scripts:
             found[kind] = scripts

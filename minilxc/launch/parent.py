@@ -279,7 +279,10 @@ def _listen(plan: Plan, outside: _Outside) -> tuple[int | None, tuple[int, ...]]
             console, ttys = (descriptors[0], descriptors[2:]) if text else (None, descriptors)
         elif kind == channel.ASK:
             _do(plan, next(step for step in steps_during(plan) if step.name == text), outside)
-            outside.ours.send(channel.GO)
+            try:
+                outside.ours.send(channel.GO)
+            except BrokenPipeError:
+                pass  # it has ended meanwhile, which is the next thing to be heard
         elif kind == channel.OUTPUT:
             _follow_output(outside, text, descriptors[0])
         elif kind == channel.FAILED:

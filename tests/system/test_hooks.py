@@ -407,6 +407,14 @@ def test_hook_may_print_without_end_and_leave_a_process_behind(hooks, kind):
         machine.wait_until_gone(pid)
 
 
+@BOTH
+def test_container_that_ends_during_a_start_host_hook_is_told_as_such(hooks, verb):
+    made = hooks()
+    box = configure(made, made.script("start-host", "kill -KILL $LXC_PID; sleep 0.1; exit 0"))
+    line = "start-host hook: the container ended before its program was executed"
+    assert box.run("true", verb=verb) == (1, "", f"minilxc: {box.name}: {line}\n")
+
+
 # Hooks that never end
 
 
