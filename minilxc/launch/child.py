@@ -77,7 +77,7 @@ def steps(plan: Plan) -> tuple[Step, ...]:
     # A session of its own, before a terminal is there to become its controlling one.
     yielded += [Step("session", lambda inside: _new_session())]
     yielded += [Step("time namespace", lambda inside: namespaces.make_time_namespace(plan.namespaces))]
-    if plan.hooks is not None and "time" in plan.namespaces.new:
+    if plan.hooks is not None and plan.hooks.told_namespaces and "time" in plan.namespaces.new:
         yielded += [Step("namespaces", lambda inside: inside.channel.ask("namespaces"))]
     if plan.own_mounts:
         # Slave before the first mount, or it would show up on the host.

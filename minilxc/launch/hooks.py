@@ -138,6 +138,11 @@ class Hooks:
         """The hooks of a kind."""
         return self._scripts.get(kind, ())
 
+    @property
+    def told_namespaces(self) -> bool:
+        """Whether there are hooks that are told where the namespaces are: those of the end."""
+        return bool(self.of("stop") or self.of("post-stop"))
+
     def lines(self) -> Iterator[str]:
         """The hooks, one line each."""
         for kind, scripts in self._scripts.items():

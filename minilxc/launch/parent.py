@@ -97,7 +97,7 @@ def steps(plan: Plan) -> tuple[Step, ...]:
         yielded += [Step("pre-start hook", lambda outside: _begin_with_hooks(hooks, outside))]
     # All namespaces at birth: the child never is a process of the host that could be mistaken for one.
     yielded += [Step("clone", lambda outside: _clone(plan, outside))]
-    if hooks is not None:
+    if hooks is not None and hooks.told_namespaces:
         yielded += [Step("stop hook", lambda outside: _prepare_stop_hooks(hooks, plan, outside))]
     if plan.idmap is not None:
         maps = plan.idmap

@@ -418,6 +418,10 @@ def test_container_that_ends_during_a_start_host_hook_is_told_as_such(hooks, ver
 # Hooks that never end
 
 
+def sleepers(process):
+    return sum(" sleep 1000" in machine.describe(pid) for pid in machine.descendants(process.pid))
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("lines", [(), ("lxc.namespace.keep = pid",)], ids=["", "pid kept"])
 @pytest.mark.parametrize("kind", STARTS)
@@ -430,8 +434,7 @@ def test_interrupt_ends_a_hook_with_all_that_it_started_and_the_start(hooks, kin
         made.script("post-stop", "echo post-stop >> $log"),
     )
     process = box.popen("touch", "/tmp/ran")
-    machine.wait_for(lambda: made.lines() or made.lines_inside(), "the hook runs")
-    machine.wait_for(lambda: len(machine.descendants(process.pid)) > 1, "it has children")
+    machine.wait_for(lambda: sleepers(process) == 2, "the hook runs, and what it starts")
     below = machine.descendants(process.pid)
     process.send_signal(number)
     out, err = process.communicate()
@@ -454,10 +457,12 @@ def test_interrupted_hook_may_clean_up(hooks):
         ),
     )
     process = box.popen("true")
-    machine.wait_for(made.lines, "the hook runs")
+    machine.wait_for(lambda: sleepers(process) == 1, "the hook runs")
+    below = machine.descendants(process.pid)
     process.send_signal(signal.SIGTERM)
     assert process.wait() == 128 + signal.SIGTERM
     assert made.lines() == ["begun", "clean"]
+    machine.wait_until_gone(*below)
 
 
 @pytest.mark.parametrize("kind", ["stop", "post-stop"])
@@ -465,7 +470,7 @@ def test_interrupt_ends_a_hook_of_the_end_and_the_status_stays(hooks, kind):
     made = hooks()
     box = configure(made, made.script(kind, "echo begun >> $log; sleep 1000"))
     process = box.popen("sh", "-c", "exit 6")
-    machine.wait_for(made.lines, "the hook runs")
+    machine.wait_for(lambda: sleepers(process) == 1, "the hook runs")
     below = machine.descendants(process.pid)
     process.send_signal(signal.SIGTERM)
     assert process.wait() == 6
