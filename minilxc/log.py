@@ -15,11 +15,12 @@ NAMES = ("TRACE", "DEBUG", "INFO", "NOTICE", "WARN", "ERROR", "CRIT", "ALERT", "
 class Log:
     """Writes to a file what is at least as grave as `level`; without a file, nothing."""
 
-    __slots__ = ("_descriptor", "_name", "level")
+    __slots__ = ("_descriptor", "_name", "asked", "level")
 
     def __init__(self, name: str = "", descriptor: int | None = None, level: int = ERROR) -> None:
         self._name = name
         self._descriptor = descriptor
+        self.asked = level  # also where nothing is written
         self.level = level if descriptor is not None else FATAL + 1
 
     @classmethod

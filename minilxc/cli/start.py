@@ -125,7 +125,16 @@ def make_plan(config: Config, name: str, lxcpath: str, words: list[str], with_in
             debug=lambda text: log.write(DEBUG, "seccomp", text),
         )
 
-    return planning.make(config, name, lxcpath, words, with_init=with_init, prepare=prepare, debug=log.write)
+    return planning.make(
+        config,
+        name,
+        lxcpath,
+        words,
+        with_init=with_init,
+        prepare=prepare,
+        debug=log.write,
+        log_level=log.asked,
+    )
 
 
 def _open_log(given: options.Given, config: Config | None, *, quiet: bool = False) -> Log:
@@ -140,10 +149,11 @@ def _open_log(given: options.Given, config: Config | None, *, quiet: bool = Fals
         elif not quiet:
             raise UsageError(f"unknown log level '{word}'", hint=", ".join(NAMES))
     path = given.get(options.LOGFILE) or (config.get("lxc.log.file") if config else None)
+    level = ERROR if level is None else level
     if path is None:
-        return Log()
+        return Log(level=level)
     try:
-        return Log.to_file(given.get(options.NAME) or "", path, ERROR if level is None else level)
+        return Log.to_file(given.get(options.NAME) or "", path, level)
     except OSError as error:
         if quiet:
             return Log()

@@ -23,6 +23,7 @@ GO = b"G"  # parent: go on
 ASK = b"A"  # child: do what the text names, of the parent's steps that come during the child's
 TERMINALS = b"T"  # child: the masters of the pseudo terminals, as descriptors
 FAILED = b"E"  # child: a step failed
+OUTPUT = b"O"  # child: what a hook prints from now on, as a descriptor; its title and command
 
 _LIMIT = 4096  # bytes of a message, below any socket's buffer: sending never blocks half-way
 _ROOM = _socket.CMSG_SPACE(256 * 4)  # for descriptors

@@ -25,6 +25,7 @@ from minilxc.launch import (
 )
 from minilxc.launch.channel import fail
 from minilxc.linux import process
+from minilxc.linux.syscalls import EACCES, os_error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
     from minilxc.launch.channel import Channel, Page
+    from minilxc.launch.hooks import Script
     from minilxc.launch.labels import Labels
     from minilxc.launch.plan import Plan
     from minilxc.seccomp.loader import Load
@@ -40,7 +42,18 @@ if TYPE_CHECKING:
 class Inside:
     """What the child holds while it sets itself up: descriptors and the finished path, no decisions."""
 
-    __slots__ = ("channel", "command_line", "confined", "console", "dev", "page", "path", "proc", "root")
+    __slots__ = (
+        "channel",
+        "command_line",
+        "confined",
+        "console",
+        "dev",
+        "filter",
+        "page",
+        "path",
+        "proc",
+        "root",
+    )
 
     def __init__(self, channel: Channel, page: Page) -> None:
         self.channel = channel
@@ -52,6 +65,7 @@ class Inside:
         self.dev = 0  # the device number of the fresh /dev
         self.confined = (-1, -1)  # a pipe by which init lets the payload go on
         self.command_line = (0, 0)
+        self.filter: Load | None = None  # the payload's, which start hooks run under too
 
 
 class Step:
@@ -79,9 +93,12 @@ def steps(plan: Plan) -> tuple[Step, ...]:
         # Before there is anybody who could be left out: what is forked from here on inherits it.
         yielded += [Step("core scheduling", lambda inside: _take_own_core())]
     yielded += [Step("time namespace", lambda inside: namespaces.make_time_namespace(plan.namespaces))]
+    if plan.hooks is not None and plan.hooks.told_namespaces and "time" in plan.namespaces.new:
+        yielded += [Step("namespaces", lambda inside: inside.channel.ask("namespaces"))]
     if plan.own_mounts:
         # Slave before the first mount, or it would show up on the host.
         yielded += [Step("mount propagation", lambda inside: namespaces.isolate_mounts())]
+    yielded += _hooks(plan, "pre-mount")
     yielded += [Step("rootfs", lambda inside: _attach(plan, inside))]
     if plan.hostname is not None:
         hostname = plan.hostname
@@ -100,6 +117,10 @@ def steps(plan: Plan) -> tuple[Step, ...]:
     yielded += [Step("system mounts", lambda inside: _mount_system(plan, inside))]
     # Before pivot_root: their sources are the host's.
     yielded += [Step("mounts", lambda inside: mounts.perform(plan.mounts, inside.root))]
+    if mount_hooks := _hooks(plan, "mount") + _hooks(plan, "autodev"):
+        yielded += mount_hooks
+        # The rest goes by descriptor and would not be seen below what a hook has put over it.
+        yielded += [Step("root file system", lambda inside: rootfs.refuse_covered(plan.rootfs, inside.root))]
     if plan.autodev:
         # After the entries, so that one of them may bring a device of its own.
         yielded += [Step("devices", lambda inside: devices.populate(plan.mapped, inside.root, inside.dev))]
@@ -119,15 +140,35 @@ def steps(plan: Plan) -> tuple[Step, ...]:
     if plan.limits:
         # After all that the set-up itself opens and writes; by the parent, who may raise them.
         yielded += [Step("limits", lambda inside: inside.channel.ask("limits"))]
+    # Last, as what they may do depends on all of the above.
+    if plan.hooks is not None and plan.hooks.of("start"):
+        yielded += [Step("start hook", lambda inside: _run_start_hooks(plan, inside))]
+    if plan.hooks is not None and plan.hooks.of("start-host"):
+        yielded += [Step("start-host hook", lambda inside: inside.channel.ask("start-host hook"))]
     return tuple(yielded)
+
+
+def _hooks(plan: Plan, kind: str) -> list[Step]:
+    """The step that runs the hooks of a kind which see the host's tree, if there are any."""
+    hooks = plan.hooks
+    if hooks is None or not hooks.of(kind):
+        return []
+    return [Step(f"{kind} hook", lambda inside: hooks.run_in_hosts_tree(kind, inside.channel, plan.umask))]
+
+
+def confining_steps(plan: Plan) -> tuple[Step, ...]:
+    """What confines every program that is started inside, whichever it is, but for the filter."""
+    return (
+        Step("capabilities", lambda inside: credentials.limit_capabilities(plan.credentials)),
+        Step("credentials", lambda inside: credentials.become(plan.credentials)),
+    )
 
 
 def last_steps(plan: Plan) -> tuple[Step, ...]:
     """The way of every program that is started inside: credentials, descriptors; then filter and execve."""
     return (
         Step("working directory", lambda inside: program.enter_directory(plan.program)),
-        Step("capabilities", lambda inside: credentials.limit_capabilities(plan.credentials)),
-        Step("credentials", lambda inside: credentials.become(plan.credentials)),
+        *confining_steps(plan),
         # A change of user has cleared it; this is the payload's own.
         Step("death signal", lambda inside: _die_with_parent(plan.death_signal, inside)),
         # In the payload's own session, whose leader it is.
@@ -140,17 +181,20 @@ def last_steps(plan: Plan) -> tuple[Step, ...]:
         Step("descriptors", lambda inside: program.close_descriptors((inside.channel.fileno(),))),
         Step("umask", lambda inside: posix.umask(plan.umask)),
         # The mask last: what the caller sends meanwhile waits for the payload.
-        Step("signals", lambda inside: _reset_signals()),
+        Step("signals", lambda inside: process.reset_signals()),
     )
 
 
 def run(plan: Plan, inside: Inside, filter: Load | None, init_filter: Load | None) -> NoReturn:
     """Go through the steps and become the payload, or, for execute, its init. Never returns."""
     gc.disable()
+    inside.filter = filter
     try:
         setup = steps(plan)
         if plan.with_init:
             init.prepare(inside)
+        elif plan.hooks is not None:
+            inside.command_line = process.command_line_area()
         _go_through(setup, inside)
         if plan.with_init:
             try:
@@ -227,6 +271,44 @@ def _mount_system(plan: Plan, inside: Inside) -> None:
         inside.dev = devices.identity(inside.root)
 
 
+def _run_start_hooks(plan: Plan, inside: Inside) -> None:
+    """Run the start hooks, each the same last way as the payload: credentials, descriptors, filter, execve."""
+    assert plan.hooks is not None
+    # They run beside this process, which is not confined yet and still has the caller's environment.
+    credentials.hide_from_tracers()
+    process.overwrite_command_line(inside.command_line, b"minilxc")
+    try:
+        plan.hooks.run_in_child(
+            "start", inside.channel, lambda script: _become_start_hook(plan, inside, script)
+        )
+    except OSError:
+        if inside.page.execve_errno:
+            number, inside.page.execve_errno = inside.page.execve_errno, 0
+            raise os_error("/bin/sh", number) from None
+        raise
+
+
+def _become_start_hook(plan: Plan, inside: Inside, script: Script) -> None:
+    """A process of the start hook's own: become it. Returns only on failure; its errno is in the shared page."""
+    environment = tuple(f"{name}={value}" for name, value in script.environment.items())
+    shell = program.Program(script.words(), environment, "/")
+    try:
+        program.enter_directory(shell)
+        if inside.console is not None and plan.terminal is not None and 0 in plan.terminal.stdio:
+            posix.dup2(inside.console, 0)
+        for step in confining_steps(plan):
+            step.act(inside)
+        credentials.set_death_signal(_signal.SIGKILL)  # a change of user has cleared it
+        program.check(shell.arguments[0])
+        if plan.labels is not None:
+            plan.labels.for_program(inside.proc)
+        program.close_descriptors(())
+        posix.umask(plan.umask)
+        program.execute(shell.arguments[0], shell, inside.filter, inside.page)
+    except OSError as error:
+        inside.page.execve_errno = error.errno or EACCES
+
+
 def _terminal(plan: Plan, inside: Inside) -> None:
     assert plan.terminal is not None
     inside.console = terminal.make(plan.terminal, inside.root, inside.channel)
@@ -246,14 +328,3 @@ def _take_stdio(plan: Plan, inside: Inside) -> None:
 def _find(plan: Plan, inside: Inside) -> None:
     inside.path = program.find(plan.program)
     program.check(inside.path)
-
-
-def _reset_signals() -> None:
-    """Default actions and an empty mask, whatever the caller or the interpreter ignored. execve(2) keeps both."""
-    for number in range(1, _signal.NSIG):
-        if _signal.getsignal(number) == _signal.SIG_IGN:
-            try:
-                _signal.signal(number, _signal.SIG_DFL)
-            except (OSError, ValueError):
-                pass  # the two that libc keeps for itself
-    _signal.pthread_sigmask(_signal.SIG_SETMASK, ())

@@ -12,18 +12,17 @@ free one).
 
 from __future__ import annotations
 
-import _signal
 import _socket
 import posix
 
 from minilxc.config.values import NO_VLAN, quoted
 from minilxc.errors import ConfigError
 from minilxc.linux import netlink, process
-from minilxc.linux.files import decode, encode, read_text, write_text
+from minilxc.linux.files import decode, read_text, write_text
 from minilxc.linux.names import NAMESPACES
 from minilxc.linux.netlink import Netlink
 from minilxc.linux.syscalls import EINVAL
-from minilxc.log import DEBUG, WARN
+from minilxc.log import WARN
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,8 +33,6 @@ if TYPE_CHECKING:
     from minilxc.config.values import Address
     from minilxc.launch.namespaces import Namespaces
     from minilxc.launch.parent import _Outside
-    from minilxc.launch.plan import Plan
-    from minilxc.log import Log
 
 _EEXIST, _ENODEV, _EOPNOTSUPP = 17, 19, 95  # errno(3)
 _NAME_TRIES = 10
@@ -83,6 +80,7 @@ class Interface:
         "name",
         "script_down",
         "script_up",
+        "script_where",
         "up",
         "veth",
     )
@@ -102,6 +100,7 @@ class Interface:
         self.l2proxy: bool = settings.get("l2proxy")
         self.script_up: str = settings.get("script.up") or ""
         self.script_down: str = settings.get("script.down") or ""
+        self.script_where = {when: settings.where(f"script.{when}") or "" for when in ("up", "down")}
         self.veth = Veth(settings) if self.kind == "veth" else None
         self.data = _data(settings)
 
@@ -150,9 +149,12 @@ class Network:
 
 
 def from_config(
-    config: Config, namespaces: Namespaces, debug: Callable[[int, str, str], None]
+    config: Config,
+    namespaces: Namespaces,
+    variables: Callable[[], dict[str, str]],
+    debug: Callable[[int, str, str], None],
 ) -> Network | None:
-    """The network, None where there is nothing to do. Raises ConfigError.
+    """The network, None where there is nothing to do. `variables` are what scripts are told. Raises ConfigError.
 
     Whether a link exists is seen when it is needed: a pre-start hook may make it.
     """
@@ -183,13 +185,7 @@ def from_config(
         return None
     facts = {}
     if any(interface.script_up or interface.script_down for interface in interfaces):
-        facts = {
-            "LXC_CONFIG_FILE": config.source,
-            "LXC_ROOTFS_PATH": (config.get("lxc.rootfs.path") or ("", ""))[1],
-            "LXC_ROOTFS_MOUNT": config.get("lxc.rootfs.mount") or "",
-            "LXC_CGNS_AWARE": "1",
-            "LXC_HOOK_VERSION": str(config.get("lxc.hook.version")),
-        }
+        facts = {decode(name): decode(value) for name, value in posix.environ.items()} | variables()
     return Network(tuple(interfaces), loopback, facts, config.get("lxc.hook.version"), tuple(wheres))
 
 
@@ -297,7 +293,6 @@ def _wheres(network: Settings, interface: Interface) -> list[tuple[str, str, str
         (interface.link, "link"),
         (interface.name, "name"),
         (network.get("veth.pair") or "", "veth.pair"),
-        (interface.script_up, "script.up"),
     )]  # fmt: skip
     for key in (
         "hwaddr",
@@ -340,14 +335,15 @@ def set_loopback_up() -> None:
 class _Sides:
     """Both ends of the work, and what is known about the start."""
 
-    __slots__ = ("ends", "host", "inside", "log", "namespace", "network", "variables")
+    __slots__ = ("ends", "host", "inside", "log", "namespace", "network", "signals", "variables")
 
-    def __init__(self, plan: Plan, network: Network, outside: _Outside, namespace: int) -> None:
+    def __init__(self, network: Network, outside: _Outside, namespace: int) -> None:
         self.ends = outside.ends
         self.log = outside.log
+        self.signals = outside.signals
         self.namespace = namespace
         self.network = network
-        self.variables = {"LXC_NAME": plan.name, "LXC_PID": str(outside.pid), **network.facts}
+        self.variables = {**network.facts, "LXC_PID": str(outside.pid)}
         self.host = Netlink()
         self.at_the_end(self.host.close)
         self.inside = _open_inside(namespace)
@@ -358,11 +354,11 @@ class _Sides:
         self.ends.append(("network", act))
 
 
-def make(plan: Plan, network: Network, outside: _Outside) -> None:
+def make(network: Network, outside: _Outside) -> None:
     """Parent: make the container's interfaces. Raises OSError; what was made until then is on the list of ends."""
     namespace = posix.open(f"/proc/{outside.pid}/ns/net", posix.O_RDONLY | posix.O_CLOEXEC)
     try:
-        sides = _Sides(plan, network, outside, namespace)
+        sides = _Sides(network, outside, namespace)
         for interface in network.interfaces:
             if interface.l2proxy:
                 _answer_for(sides, interface)
@@ -679,39 +675,14 @@ def _run(sides: _Sides, interface: Interface, when: str, link: str, peer: str = 
         variables |= {"LXC_HOOK_TYPE": when, "LXC_HOOK_SECTION": "net", "LXC_NET_TYPE": interface.kind}
         variables |= {"LXC_NET_PARENT": link} if link else {}
         variables |= {"LXC_NET_PEER": peer} if peer else {}
-    run_script(command, arguments, variables, sides.log)
+    from minilxc.launch import hooks  # not for a network without scripts
 
-
-def run_script(command: str, arguments: tuple[str, ...], variables: dict[str, str], log: Log) -> None:
-    """Run `command`, words for the shell, with `arguments` behind it, on the host; its output goes to the log.
-
-    Raises OSError when it does not end with status 0.
-    """
-    environment = {**posix.environ, **{encode(name): encode(value) for name, value in variables.items()}}
-    output, theirs = posix.pipe2(posix.O_CLOEXEC)
-    try:
-        pid = posix.posix_spawn(
-            "/bin/sh",
-            ["/bin/sh", "-c", f'exec {command} "$@"', "sh", *arguments],
-            environment,
-            file_actions=[
-                (posix.POSIX_SPAWN_OPEN, 0, "/dev/null", posix.O_RDONLY, 0),
-                (posix.POSIX_SPAWN_DUP2, theirs, 1),
-            ],
-            setsigmask=(),
-            setsigdef=(_signal.SIGPIPE, _signal.SIGXFSZ),
-        )
-    finally:
-        posix.close(theirs)
-    told = b""
-    while chunk := posix.read(output, 4096):
-        told = (told + chunk)[:65536]
-    posix.close(output)
-    status = posix.waitstatus_to_exitcode(posix.waitpid(pid, 0)[1])
-    # Its end is not the container's: who waits for that shall not be woken by it.
-    _signal.sigtimedwait((_signal.SIGCHLD,), 0)
-    for line in decode(told).splitlines():
-        log.write(DEBUG, "network", f"{command}: {line}")
-    if status:
-        how = f"exited with status {status}" if status > 0 else f"was killed by signal {-status}"
-        raise OSError(0, how, command)
+    script = hooks.Script(
+        f"script.{when}",
+        command,
+        interface.script_where[when],
+        container=variables["LXC_NAME"],
+        arguments=arguments,
+        environment=variables,
+    )
+    hooks.run(script, sides.log, sides.signals)

@@ -21,6 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from minilxc.launch.hooks import Hooks, Output
     from minilxc.launch.plan import Plan
     from minilxc.log import Log
 
@@ -34,10 +35,10 @@ class ExecError(StartError):
 class Started:
     """A container whose payload runs: its process 1, a signalfd of all our signals, its terminals' masters.
 
-    Who waits for its end calls `finish` then.
+    Who waits for its end calls `finish` then, and sets `reboots` where process 1 asked for another start.
     """
 
-    __slots__ = ("_ends", "_log", "console", "pid", "pidfd", "signals", "ttys")
+    __slots__ = ("_outside", "console", "pid", "pidfd", "reboots", "signals", "ttys")
 
     def __init__(self, outside: _Outside, console: int | None, ttys: tuple[int, ...]) -> None:
         self.pid = outside.pid
@@ -45,18 +46,31 @@ class Started:
         self.signals = outside.signals
         self.console = console
         self.ttys = ttys
-        self._ends = outside.ends
-        self._log = outside.log
+        self.reboots = False
+        self._outside = outside
 
     def finish(self) -> None:
         """Take away what the start has made on the host. Process 1 has ended."""
-        _end(self._ends, self._log)
+        self._outside.reboots = self.reboots
+        _end(self._outside.ends, self._outside.log)
 
 
 class _Outside:
     """What the parent holds during a start. `ends` take away what its steps have made: names and functions."""
 
-    __slots__ = ("ends", "log", "ours", "page", "pid", "pidfd", "signals", "theirs")
+    __slots__ = (
+        "ends",
+        "log",
+        "namespaces",
+        "ours",
+        "output",
+        "page",
+        "pid",
+        "pidfd",
+        "reboots",
+        "signals",
+        "theirs",
+    )
 
     def __init__(self, log: Log) -> None:
         self.log = log
@@ -67,17 +81,24 @@ class _Outside:
         self.ours, self.theirs = channel.pair()
         self.page = channel.Page()
         self.pid = self.pidfd = -1
+        self.output: Output | None = None  # of the hook that the child runs
+        self.namespaces: list[tuple[str, int]] = []  # kept open for the stop hooks: kind, descriptor
+        self.reboots = False
 
 
 def steps(plan: Plan) -> tuple[Step, ...]:
     """The parent's steps, in the order in which they run."""
-    yielded: list[Step] = []
+    yielded = [Step("lock", lambda outside: _lock(plan, outside))]
     if plan.monitor_mounts:
-        # Before everything that hooks may mount.
+        # Before the pre-start hooks, whose mounts shall stay off the host.
         yielded += [Step("monitor namespace", lambda outside: namespaces.leave_mounts())]
-    yielded += [Step("lock", lambda outside: _lock(plan, outside))]
+    hooks = plan.hooks
+    if hooks is not None:
+        yielded += [Step("pre-start hook", lambda outside: _begin_with_hooks(hooks, outside))]
     # All namespaces at birth: the child never is a process of the host that could be mistaken for one.
     yielded += [Step("clone", lambda outside: _clone(plan, outside))]
+    if hooks is not None and hooks.told_namespaces:
+        yielded += [Step("stop hook", lambda outside: _prepare_stop_hooks(hooks, plan, outside))]
     if plan.idmap is not None:
         maps = plan.idmap
         yielded += [Step("id maps", lambda outside: idmap.write(maps, outside.pid))]
@@ -88,14 +109,18 @@ def steps(plan: Plan) -> tuple[Step, ...]:
 
         # Before the child looks around: its sysfs and its hooks find all interfaces as they shall be.
         planned = plan.network
-        yielded += [Step("network", lambda outside: network.make(plan, planned, outside))]
+        yielded += [Step("network", lambda outside: network.make(planned, outside))]
     yielded += [Step("go", lambda outside: outside.ours.send(channel.GO))]
     return tuple(yielded)
 
 
 def steps_during(plan: Plan) -> tuple[Step, ...]:
     """The parent's steps that the child asks for, when it has come so far."""
-    return (Step("limits", lambda outside: limits.apply(plan.limits, outside.pid)),)
+    return (
+        Step("limits", lambda outside: limits.apply(plan.limits, outside.pid)),
+        Step("namespaces", lambda outside: _keep_namespaces(plan, outside, ("time",))),
+        Step("start-host hook", lambda outside: _run_start_host_hooks(plan, outside)),
+    )
 
 
 def start(plan: Plan, log: Log) -> Started:
@@ -113,7 +138,10 @@ def start(plan: Plan, log: Log) -> Started:
         for step in steps(plan):
             _do(plan, step, outside)
         outside.theirs.close()
-        console, ttys = _listen(plan, outside)
+        try:
+            console, ttys = _listen(plan, outside)
+        finally:
+            _close_output(outside)
     except BaseException:
         _undo(outside)
         raise
@@ -143,6 +171,8 @@ def _undo(outside: _Outside) -> None:
     if outside.pid > 0:
         try:
             process.pidfd_send_signal(outside.pidfd, _signal.SIGKILL)
+            # What a hook has started, too, which no pid namespace may end. Until waitpid nobody else has the number.
+            posix.kill(-outside.pid, _signal.SIGKILL)
         except ProcessLookupError:
             pass
         try:
@@ -152,8 +182,8 @@ def _undo(outside: _Outside) -> None:
         posix.close(outside.pidfd)
     outside.ours.close()
     outside.theirs.close()
-    posix.close(outside.signals)
     _end(outside.ends, outside.log)
+    posix.close(outside.signals)
 
 
 def _lock(plan: Plan, outside: _Outside) -> None:
@@ -180,19 +210,87 @@ def _clone(plan: Plan, outside: _Outside) -> None:
         namespaces.leave(own)
 
 
+def _begin_with_hooks(hooks: Hooks, outside: _Outside) -> None:
+    """Run the pre-start hooks. Those of the end run whatever comes of it, and so of what these have begun."""
+    outside.ends.append(("post-stop hook", lambda: _run_at_the_end(hooks, "post-stop", outside)))
+    try:
+        hooks.run("pre-start", outside.log, outside.signals)
+    except BaseException:
+        outside.ends.append(("stop hook", lambda: _run_at_the_end(hooks, "stop", outside)))
+        raise
+
+
+_NAMESPACES_TOLD = ("user", "mnt", "pid", "uts", "ipc", "net", "cgroup")  # to stop hooks, in LXC's order
+
+
+def _prepare_stop_hooks(hooks: Hooks, plan: Plan, outside: _Outside) -> None:
+    """Keep the namespaces open for the hooks that run when nobody is in them any more."""
+    outside.ends.append(("stop hook", lambda: _stop(hooks, outside)))
+    _keep_namespaces(plan, outside, _NAMESPACES_TOLD)
+
+
+def _keep_namespaces(plan: Plan, outside: _Outside, kinds: tuple[str, ...]) -> None:
+    for kind in kinds:
+        if kind in plan.namespaces.new:
+            path = f"/proc/{outside.pid}/ns/{kind}"
+            outside.namespaces.append((kind, posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)))
+
+
+def _stop(hooks: Hooks, outside: _Outside) -> None:
+    try:
+        _run_at_the_end(hooks, "stop", outside)
+    finally:
+        for _, descriptor in outside.namespaces:
+            posix.close(descriptor)  # they would hold the container's mounts beyond its end
+
+
+def _run_at_the_end(hooks: Hooks, kind: str, outside: _Outside) -> None:
+    from minilxc.launch.hooks import Told
+
+    told = Told(outside.pid, outside.namespaces, "reboot" if outside.reboots else "stop")
+    hooks.run_at_the_end(kind, outside.log, outside.signals, told)
+
+
+def _run_start_host_hooks(plan: Plan, outside: _Outside) -> None:
+    from minilxc.launch.hooks import Told
+
+    assert plan.hooks is not None
+    plan.hooks.run("start-host", outside.log, outside.signals, Told(outside.pid))
+
+
+def _follow_output(outside: _Outside, text: str, descriptor: int) -> None:
+    from minilxc.launch.hooks import Output
+
+    _close_output(outside)
+    title, shown = text.split("\0", 1)
+    outside.output = Output(descriptor, title, shown, outside.log)
+
+
+def _close_output(outside: _Outside) -> None:
+    if outside.output is not None:
+        outside.output.close()
+        outside.output = None
+
+
 def _listen(plan: Plan, outside: _Outside) -> tuple[int | None, tuple[int, ...]]:
     """Answer the child until its last word. Raises StartError when it was not execve."""
     console: int | None = None
     ttys: tuple[int, ...] = ()
     while True:
         _wait_for_message(plan, outside)
+        _close_output(outside)  # a hook has ended before the child says anything else
         kind, text, descriptors = outside.ours.receive()
         if kind == channel.TERMINALS:
             # The console's slave, second, stays open without further use.
             console, ttys = (descriptors[0], descriptors[2:]) if text else (None, descriptors)
         elif kind == channel.ASK:
             _do(plan, next(step for step in steps_during(plan) if step.name == text), outside)
-            outside.ours.send(channel.GO)
+            try:
+                outside.ours.send(channel.GO)
+            except BrokenPipeError:
+                pass  # it has ended meanwhile, which is the next thing to be heard
+        elif kind == channel.OUTPUT:
+            _follow_output(outside, text, descriptors[0])
         elif kind == channel.FAILED:
             step, number, thing, reason = text.split("\0", 3)
             raise _step_error(plan, step, int(number), thing, reason)
@@ -215,14 +313,27 @@ def _wait_for_message(plan: Plan, outside: _Outside) -> None:
     poll = select.poll()
     poll.register(outside.ours.fileno(), select.POLLIN)
     poll.register(outside.signals, select.POLLIN)
-    while all(descriptor == outside.signals for descriptor, _ in poll.poll()):
+    output = outside.output
+    if output is not None:
+        poll.register(output.descriptor, select.POLLIN)
+    while True:
+        ready = {descriptor for descriptor, _ in poll.poll()}
+        if outside.ours.fileno() in ready:
+            return
+        if output is not None and output.descriptor in ready and not output.read():
+            poll.unregister(output.descriptor)
         for number in process.read_signals(outside.signals):
             if number in _INTERRUPTS:
                 error = StartError(f"interrupted by signal {number}", plan.name, step="start")
                 error.status = 128 + number
                 raise error
-            if number == _signal.SIGCHLD:
+            if number == _signal.SIGCHLD and _has_ended(outside.pidfd):
                 return  # it may have died so early that the channel's end is all there is to read
+
+
+def _has_ended(pidfd: int) -> bool:
+    """Whether the child has; hooks of the host are our children, too."""
+    return posix.waitid(posix.P_PIDFD, pidfd, posix.WEXITED | posix.WNOHANG | posix.WNOWAIT) is not None
 
 
 def _step_error(plan: Plan, step: str, number: int, thing: object, reason: str | None) -> StartError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posix
 
+from minilxc.config.keys import HOOKS
 from minilxc.errors import ConfigError, Refused, UsageError
 from minilxc.launch import (
     credentials,
@@ -20,6 +21,7 @@ from minilxc.launch import (
 from minilxc.linux import process
 from minilxc.linux.files import exists, is_folder
 from minilxc.linux.syscalls import ENODEV
+from minilxc.log import ERROR
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
     from minilxc.config.parse import Config
     from minilxc.launch.credentials import Credentials
+    from minilxc.launch.hooks import Hooks
     from minilxc.launch.idmap import IdMaps
     from minilxc.launch.labels import Labels
     from minilxc.launch.limits import Limits
@@ -56,6 +59,7 @@ class Plan:
         "credentials",
         "death_signal",
         "filters",
+        "hooks",
         "hostname",
         "idmap",
         "keyring",
@@ -110,6 +114,7 @@ class Plan:
         death_signal: int,
         program: Program,
         filters: Prepared | None,
+        hooks: Hooks | None,
         umask: int,
         wheres: tuple[tuple[str, str, str], ...],
     ) -> None:
@@ -138,6 +143,7 @@ class Plan:
         self.death_signal = death_signal
         self.program = program
         self.filters = filters
+        self.hooks = hooks
         self.umask = umask
         self.wheres = wheres
         self.mapped = idmap is not None
@@ -168,6 +174,8 @@ class Plan:
         if self.labels is not None:
             yield "labels", self.labels.describe()
         yield "seccomp", self.filters.path if self.filters is not None else "no policy"
+        for line in self.hooks.lines() if self.hooks is not None else ():
+            yield "hook", line
         yield "program", self.program.describe()
 
 
@@ -194,19 +202,21 @@ def make(
     with_init: bool,
     prepare: Callable[[str, tuple[str, str] | None], Prepared],
     debug: Callable[[int, str, str], None],
+    log_level: int = ERROR,
 ) -> Plan:
     """The plan for `config`.
 
     `command` takes the place of the config's program; `with_init` is the difference between execute
     and start. `prepare(path, newer)` gives the filters of a policy, `newer` being None or the action
-    for calls newer than it and the place that says so; `debug(level, subject, text)` is the log.
+    for calls newer than it and the place that says so; `debug(level, subject, text)` is the log,
+    and `log_level` the level that was asked for, for hooks.
     Raises ConfigError, PolicyError, StartError or Refused; changes nothing.
     """
     spaces = namespaces.from_config(config)
     _refuse_host_changes(config, spaces)
     maps = idmap.from_config(config, spaces)
     root = rootfs.from_config(config)
-    network = _network(config, spaces, debug)
+    network = _network(config, spaces, lambda: _told_to_hooks(config, name, root, log_level), debug)
     person = credentials.from_config(config)
     autodev = config.get("lxc.autodev") and root.path is not None
     return Plan(
@@ -235,17 +245,23 @@ def make(
         death_signal=config.get("lxc.monitor.signal.pdeath"),
         program=program.from_config(config, command, with_init),
         filters=_filters(config, prepare),
+        hooks=_hooks(config, name, root, log_level),
         umask=_current_umask(),
         wheres=_wheres(config) + (network.wheres if network is not None else ()),
     )
 
 
-def _network(config: Config, spaces: Namespaces, debug: Callable[[int, str, str], None]) -> Network | None:
+def _network(
+    config: Config,
+    spaces: Namespaces,
+    variables: Callable[[], dict[str, str]],
+    debug: Callable[[int, str, str], None],
+) -> Network | None:
     if not config.networks():
         return None
     from minilxc.launch import network  # a start without interfaces does not load it
 
-    return network.from_config(config, spaces, debug)
+    return network.from_config(config, spaces, variables, debug)
 
 
 _PERSONALITIES = {None: None, "linux": process.PER_LINUX, "linux32": process.PER_LINUX32}
@@ -337,6 +353,20 @@ def _wheres(config: Config) -> tuple[tuple[str, str, str], ...]:
     for name, entry in config.group("lxc.prlimit").items():
         found.append(("limits", name, entry.where))
     return tuple(where for where in found if where[2])
+
+
+def _hooks(config: Config, name: str, root: Rootfs, log_level: int) -> Hooks | None:
+    if not any(config.where(key) for key in HOOKS):
+        return None
+    from minilxc.launch import hooks
+
+    return hooks.from_config(config, name, root, log_level)
+
+
+def _told_to_hooks(config: Config, name: str, root: Rootfs, log_level: int) -> dict[str, str]:
+    from minilxc.launch import hooks
+
+    return hooks.environment(config, name, root, log_level)
 
 
 def _filters(config: Config, prepare: Callable[[str, tuple[str, str] | None], Prepared]) -> Prepared | None:

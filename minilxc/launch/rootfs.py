@@ -7,8 +7,8 @@ import posix
 from minilxc.errors import ConfigError
 from minilxc.launch import mounts
 from minilxc.linux import mount as kernel
-from minilxc.linux.files import absolute, exists, is_file, is_folder, same
-from minilxc.linux.syscalls import EINVAL
+from minilxc.linux.files import absolute, exists, is_file, is_folder, read_text, same
+from minilxc.linux.syscalls import EBUSY, EINVAL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -154,6 +154,24 @@ def _types_on_devices() -> list[str]:
     """The types of file systems on block devices that the kernel has. proc_filesystems(5)."""
     with open("/proc/filesystems", encoding="ascii") as file:
         return [line.strip() for line in file if not line.startswith("nodev")]
+
+
+def refuse_covered(rootfs: Rootfs, root: int) -> None:
+    """Raises OSError when something is mounted over the root file system, whose root is `root`."""
+    if rootfs.path is None:
+        return
+    top = posix.open(rootfs.mountpoint, posix.O_PATH | posix.O_DIRECTORY)
+    try:
+        if _mount_id(top) != _mount_id(root):
+            raise OSError(EBUSY, "another mount covers it", rootfs.mountpoint)
+    finally:
+        posix.close(top)
+
+
+def _mount_id(descriptor: int) -> str:
+    """Which mount a file was opened on. proc_pid_fdinfo(5)."""
+    lines = read_text(f"/proc/self/fdinfo/{descriptor}").splitlines()
+    return next(line for line in lines if line.startswith("mnt_id:"))
 
 
 def enter(rootfs: Rootfs, root: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _signal
 import posix
 import sys
 
@@ -85,6 +86,17 @@ def pidfd_send_signal(pidfd: int, signal: int) -> None:
 def close_range(first: int, last: int) -> None:
     """Close the descriptors `first` to `last`. close_range(2), Linux 5.9."""
     call(f"descriptors from {first}", NR_CLOSE_RANGE, first, last, 0)
+
+
+def reset_signals() -> None:
+    """Default actions and an empty mask, whatever the caller or the interpreter ignored. execve(2) keeps both."""
+    for number in range(1, _signal.NSIG):
+        if _signal.getsignal(number) == _signal.SIG_IGN:
+            try:
+                _signal.signal(number, _signal.SIG_DFL)
+            except (OSError, ValueError):
+                pass  # the two that libc keeps for itself
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
 
 
 _unshare = function("unshare", c_int)

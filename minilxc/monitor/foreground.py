@@ -69,6 +69,9 @@ def _on_signals(started: Started, console: _Console | None) -> int | None:
     if pid == 0:
         return None
     code = posix.waitstatus_to_exitcode(result)
+    started.reboots = (
+        code == -_signal.SIGHUP
+    )  # how process 1 ends when it calls reboot(2) in its pid namespace
     return code if code >= 0 else 128 - code
 
 

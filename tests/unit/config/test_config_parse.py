@@ -376,7 +376,6 @@ def test_an_old_key_can_be_wrong_too(text: str, line: str) -> None:
         ("lxc.cgroup2.memory.max = 1M", "c:1: lxc.cgroup2.memory.max: not supported yet"),
         ("lxc.cgroup.dir = a", "c:1: lxc.cgroup.dir: not supported yet"),
         ("lxc.cgroup.relative = 1", "c:1: lxc.cgroup.relative: not supported yet"),
-        ("lxc.hook.start = /a", "c:1: lxc.hook.start: not supported yet"),
         ("lxc.ephemeral = 1", "c:1: lxc.ephemeral: not supported yet"),
         ("lxc.seccomp.notify.proxy = unix:/a", "c:1: lxc.seccomp.notify.proxy: not supported yet"),
         ("lxc.log.syslog = daemon", "c:1: lxc.log.syslog: refused, because minilxc does not write to syslog"),
