@@ -12,6 +12,7 @@ import gc
 import posix
 
 from minilxc.launch import (
+    cgroups,
     credentials,
     devices,
     idmap,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, NoReturn
 
+    from minilxc.launch.cgroups import Door
     from minilxc.launch.channel import Channel, Page
     from minilxc.launch.plan import Plan
     from minilxc.seccomp.loader import Load
@@ -39,11 +41,12 @@ if TYPE_CHECKING:
 class Inside:
     """What the child holds while it sets itself up: descriptors and the finished path, no decisions."""
 
-    __slots__ = ("channel", "command_line", "confined", "console", "dev", "page", "path", "root")
+    __slots__ = ("channel", "command_line", "confined", "console", "dev", "door", "page", "path", "root")
 
-    def __init__(self, channel: Channel, page: Page) -> None:
+    def __init__(self, channel: Channel, page: Page, door: Door) -> None:
         self.channel = channel
         self.page = page
+        self.door = door
         self.root = -1
         self.console: int | None = None
         self.path = ""
@@ -64,8 +67,10 @@ class Step:
 
 def steps(plan: Plan) -> tuple[Step, ...]:
     """The steps that lead to the payload, in the order in which they run."""
+    # First of all, so that whatever it does is done as a member: through descriptors that the next step closes.
+    yielded = [Step("cgroup", lambda inside: cgroups.enter(plan.cgroups, inside.door))]
     # What the caller has left open is nothing that a root file system may lead to (CVE-2024-21626).
-    yielded = [Step("inherited descriptors", _close_inherited)]
+    yielded += [Step("inherited descriptors", _close_inherited)]
     # Nothing below may run as the overflow id: the parent writes the id maps, then says go.
     yielded += [Step("id maps", lambda inside: idmap.enter(plan.idmap, inside.channel))]
     # A parent that dies from here on takes the child with it, whatever step it has reached. After the
@@ -89,6 +94,8 @@ def steps(plan: Plan) -> tuple[Step, ...]:
     yielded += [Step("system mounts", lambda inside: _mount_system(plan, inside))]
     # Before pivot_root: their sources are the host's.
     yielded += [Step("mounts", lambda inside: mounts.perform(plan.mounts, inside.root))]
+    if plan.cgroups.auto is not None:
+        yielded += [Step("cgroup mounts", lambda inside: _mount_cgroups(plan, inside))]
     if plan.autodev:
         # After the entries, so that one of them may bring a device of its own.
         yielded += [Step("devices", lambda inside: devices.populate(plan.mapped, inside.root, inside.dev))]
@@ -108,6 +115,9 @@ def steps(plan: Plan) -> tuple[Step, ...]:
     if plan.limits:
         # After all that the set-up itself opens and writes; by the parent, who may raise them.
         yielded += [Step("limits", lambda inside: inside.channel.ask("limits"))]
+    if plan.cgroups.rules_devices:
+        # After the last device that the set-up itself makes or opens.
+        yielded += [Step("device rules", lambda inside: inside.channel.ask("device rules"))]
     return tuple(yielded)
 
 
@@ -197,6 +207,10 @@ def _mount_system(plan: Plan, inside: Inside) -> None:
     mounts.perform(plan.system_mounts, inside.root)
     if plan.autodev:
         inside.dev = devices.identity(inside.root)
+
+
+def _mount_cgroups(plan: Plan, inside: Inside) -> None:
+    mounts.perform(cgroups.mounts(plan.cgroups, inside.door.paths), inside.root)
 
 
 def _terminal(plan: Plan, inside: Inside) -> None:

@@ -6,6 +6,7 @@ import posix
 
 from minilxc.errors import ConfigError, Refused, UsageError
 from minilxc.launch import (
+    cgroups,
     credentials,
     idmap,
     kernel_files,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from minilxc.config.parse import Config
+    from minilxc.launch.cgroups import Cgroups
     from minilxc.launch.credentials import Credentials
     from minilxc.launch.idmap import IdMaps
     from minilxc.launch.limits import Limits
@@ -49,6 +51,7 @@ class Plan:
 
     __slots__ = (
         "autodev",
+        "cgroups",
         "console_log",
         "console_path",
         "credentials",
@@ -85,6 +88,7 @@ class Plan:
         with_init: bool,
         namespaces: Namespaces,
         idmap: IdMaps | None,
+        cgroups: Cgroups,
         rootfs: Rootfs,
         hostname: str | None,
         keyring: bool,
@@ -111,6 +115,7 @@ class Plan:
         self.with_init = with_init
         self.namespaces = namespaces
         self.idmap = idmap
+        self.cgroups = cgroups
         self.rootfs = rootfs
         self.hostname = hostname
         self.keyring = keyring
@@ -139,6 +144,7 @@ class Plan:
         yield "namespaces", self.namespaces.describe()
         if self.idmap is not None:
             yield "id maps", self.idmap.describe()
+        yield from self.cgroups.lines()
         yield "rootfs", self.rootfs.describe()
         if self.hostname is not None:
             yield "host name", self.hostname
@@ -199,11 +205,12 @@ def make(
         with_init=with_init,
         namespaces=spaces,
         idmap=maps,
+        cgroups=cgroups.from_config(config, name, spaces, maps, person),
         rootfs=root,
         hostname=config.get("lxc.uts.name"),
         keyring=config.get("lxc.keyring.session"),
         loopback=loopback,
-        system_mounts=system_mounts.from_config(config, spaces, person, autodev),
+        system_mounts=system_mounts.from_config(config, person, autodev),
         mounts=mounts.from_config(config, root, debug),
         autodev=autodev,
         terminal=terminal.from_config(config, with_init, maps),
@@ -283,6 +290,7 @@ def _wheres(config: Config) -> tuple[tuple[str, str, str], ...]:
         found.append(("system mounts", thing, config.where("lxc.mount.auto") or ""))
     for name, entry in config.group("lxc.prlimit").items():
         found.append(("limits", name, entry.where))
+    found += cgroups.wheres(config)
     return tuple(where for where in found if where[2])
 
 
