@@ -34,8 +34,10 @@ if TYPE_CHECKING:
     from minilxc.linux.cgroup import Hierarchy
 
 PREFIX = "lxc.payload."
+_MONITOR = "lxc.monitor."  # LXC's
 _MOST_NAMES = 1000  # a name that is taken gets a number behind it, as with LXC
 _PATIENCE = 10  # seconds that the end of what a payload has left is waited for
+_PATIENCE_NAME = 1  # seconds that the end of a container whose monitor was killed is waited for
 _MODE_FOLDER, _MODE_FILE = 0o775, 0o664  # of what belongs to a mapped root, as LXC has it
 _QUIET = kernel.MOUNT_ATTR_NOSUID | kernel.MOUNT_ATTR_NODEV | kernel.MOUNT_ATTR_NOEXEC
 
@@ -457,7 +459,7 @@ def _take_away_stale(path: str, locked: bool) -> bool:
     try:
         if locked:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if cgroup.processes(path):
+        if cgroup.processes(path) and (not locked or not _empties(path)):
             return False
         cgroup.remove(path)
         return True
@@ -465,6 +467,22 @@ def _take_away_stale(path: str, locked: bool) -> bool:
         return False
     finally:
         posix.close(descriptor)
+
+
+def _empties(path: str) -> bool:
+    """Whether the group gets empty soon: the container of a monitor that was killed has its own end before it.
+
+    A group of LXC's has no lock, but there is one for its monitor.
+    """
+    folder, _, name = path.rpartition("/")
+    if posix.access(f"{folder}/{_MONITOR}{name.removeprefix(PREFIX)}", posix.F_OK):
+        return False
+    deadline = time.monotonic() + _PATIENCE_NAME
+    while cgroup.processes(path):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.001)
+    return True
 
 
 def _give_controllers(plan: Cgroups, place: Place) -> None:

@@ -123,7 +123,14 @@ def processes(group: str) -> set[int]:
 
 def remove(group: str) -> None:
     """Remove `group` and all below it, where no process is. Raises OSError (EBUSY: one is)."""
-    for member in tree(group) or [group]:
+    try:
+        posix.rmdir(group)
+        return  # as a rule: there is nothing below it
+    except FileNotFoundError:
+        return
+    except OSError:
+        pass
+    for member in tree(group):
         try:
             posix.rmdir(member)
         except FileNotFoundError:
