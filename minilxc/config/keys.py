@@ -30,7 +30,7 @@ NO_VALUE = "no value"
 _AUTOSTART = "only what starts containers at boot reads it"
 _NO_LSM_LABEL = "minilxc sets no label, so the container would be confined less than asked"
 _NO_RING_BUFFER = "minilxc keeps no console buffer"
-_NO_MONITOR_GROUP = "minilxc makes no control group for its monitor, which these keys speak of"
+_NO_MONITOR_GROUP = "the monitor gets no group of its own"
 _DROPPED = "LXC 3.0 dropped it"
 
 

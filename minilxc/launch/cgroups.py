@@ -390,7 +390,7 @@ def make(plan: Cgroups, ends: list[tuple[str, Callable[[], object]]]) -> Made:
         folder = place.folder
         for part in plan.below:
             folder = f"{folder}/{part}"
-            if _make_group(folder, place):
+            if _make_group(folder, place, shared=True):
                 made.folders.append(folder)
     for number in range(_MOST_NAMES):
         if _make_all(plan, f"{plan.name}-{number}" if number else plan.name, made):
@@ -408,15 +408,16 @@ def make(plan: Cgroups, ends: list[tuple[str, Callable[[], object]]]) -> Made:
     return made
 
 
-def _make_group(path: str, place: Place) -> bool:
-    """Make one group; whether it was not there."""
+def _make_group(path: str, place: Place, *, shared: bool = False) -> bool:
+    """Make one group; whether it was not there. One that is `shared` is made fit for use all the same."""
+    made = True
     try:
         posix.mkdir(path, 0o755)
     except FileExistsError:
-        return False
-    if "cpuset" in place.hierarchy.controllers:
+        made = False
+    if "cpuset" in place.hierarchy.controllers and (made or shared):
         cgroup.inherit_cpus(path)
-    return True
+    return made
 
 
 def _make_all(plan: Cgroups, name: str, made: Made) -> bool:

@@ -89,10 +89,12 @@ def enable(group: str, controllers: tuple[str, ...]) -> None:
 
 
 def inherit_cpus(group: str) -> None:
-    """Give a new group of the version 1 `cpuset` its parent's processors and memory nodes: it has none.
+    """Give a group of the version 1 `cpuset` its parent's processors and memory nodes, where it has none yet.
 
-    Groups that are made in it get them of their own. Raises OSError. cpuset(7).
+    No process can go into it before. Groups that are made in it then get its own. Raises OSError. cpuset(7).
     """
+    if read_text(f"{group}/cpuset.cpus").strip():
+        return
     parent = group.rpartition("/")[0]
     for name in ("cpuset.cpus", "cpuset.mems"):
         write_text(f"{group}/{name}", read_text(f"{parent}/{name}"))
