@@ -30,6 +30,7 @@ NO_VALUE = "no value"
 _AUTOSTART = "only what starts containers at boot reads it"
 _NO_RING_BUFFER = "nothing asks for it in the foreground"
 _STOPPING = "only what stops containers reads it"
+_NO_MONITOR_GROUP = "the monitor gets no group of its own"
 _DROPPED = "LXC 3.0 dropped it"
 
 
@@ -384,29 +385,33 @@ TABLE: tuple[Key, ...] = (
         help="The number of the VLAN."),
     # Control groups
     Key("lxc.cgroup.CTRL.FILE", parse=values.string, many=True, group="lxc.cgroup", member=values.dotted_name,
-        support=LATER, subsystem="cgroups", since="0.7", example="512M",
-        help="A value for a file of the container's control group (version 1)."),
+        subsystem="cgroups", since="0.7", example="512M",
+        help="A value for a file of the container's control group in version 1, as lxc.cgroup.memory.limit_in_bytes; "
+             "devices.* take effect just before the payload. What the kernel does not take stops the start."),
     Key("lxc.cgroup2.CTRL.FILE", parse=values.string, many=True, group="lxc.cgroup2",
-        member=values.dotted_name, support=LATER, subsystem="cgroups", since="3.0", example="512M",
-        help="A value for a file of the container's control group (version 2)."),
-    Key("lxc.cgroup.dir", parse=values.cgroup_path, support=LATER, subsystem="cgroups", since="2.1",
+        member=values.dotted_name, subsystem="cgroups", since="3.0", example="512M",
+        help="The same in version 2, as lxc.cgroup2.memory.max; devices.allow and devices.deny become a program "
+             "of the kernel's. Refused where version 2 does not have the controller, unless lxc.cgroup has lines "
+             "for it and version 1 has it."),
+    Key("lxc.cgroup.dir", parse=values.cgroup_path, subsystem="cgroups", since="2.1",
         example="lxc.containers",
-        help="The control group below which those of the container are made."),
-    Key("lxc.cgroup.dir.container", parse=values.cgroup_path, support=LATER, subsystem="cgroups", since="4.0",
-        example="payload",
+        help="The control group below which those of the container are made. Where it is missing, it is made and "
+             "removed again."),
+    Key("lxc.cgroup.dir.container", parse=values.cgroup_path, support=REFUSED, why=_NO_MONITOR_GROUP,
+        subsystem="cgroups", since="4.0", example="payload",
         help="The control group of the container."),
-    Key("lxc.cgroup.dir.container.inner", parse=values.folder_name, support=LATER, subsystem="cgroups",
-        since="4.0", example="ns",
+    Key("lxc.cgroup.dir.container.inner", parse=values.folder_name, support=REFUSED, why=_NO_MONITOR_GROUP,
+        subsystem="cgroups", since="4.0", example="ns",
         help="The control group, below that, which the container sees as its root."),
-    Key("lxc.cgroup.dir.monitor", parse=values.cgroup_path, support=LATER, subsystem="cgroups", since="4.0",
-        example="monitor",
+    Key("lxc.cgroup.dir.monitor", parse=values.cgroup_path, support=REFUSED, why=_NO_MONITOR_GROUP,
+        subsystem="cgroups", since="4.0", example="monitor",
         help="The control group of the monitor."),
-    Key("lxc.cgroup.dir.monitor.pivot", parse=values.cgroup_path, support=LATER, subsystem="cgroups",
-        since="4.0", example="pivot",
+    Key("lxc.cgroup.dir.monitor.pivot", parse=values.cgroup_path, support=REFUSED, why=_NO_MONITOR_GROUP,
+        subsystem="cgroups", since="4.0", example="pivot",
         help="The control group into which the monitor goes at the end."),
-    Key("lxc.cgroup.relative", parse=values.boolean, default=False, support=LATER, subsystem="cgroups",
+    Key("lxc.cgroup.relative", parse=values.boolean, default=False, subsystem="cgroups",
         since="3.1", example="0",
-        help="1: control groups are made below the caller's instead of at the top."),
+        help="1: control groups are made below the caller's instead of below those of the machine's process 1."),
     # Limits and settings of the kernel
     Key("lxc.prlimit.NAME", parse=values.resource_limit, group="lxc.prlimit", member=values.limit_name,
         subsystem="limits", since="2.1", old=("lxc.limit.NAME",), example="1024:4096",

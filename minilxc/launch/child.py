@@ -12,6 +12,7 @@ import gc
 import posix
 
 from minilxc.launch import (
+    cgroups,
     credentials,
     devices,
     idmap,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, NoReturn
 
+    from minilxc.launch.cgroups import Door
     from minilxc.launch.channel import Channel, Page
     from minilxc.launch.hooks import Script
     from minilxc.launch.labels import Labels
@@ -48,6 +50,7 @@ class Inside:
         "confined",
         "console",
         "dev",
+        "door",
         "filter",
         "page",
         "path",
@@ -55,9 +58,10 @@ class Inside:
         "root",
     )
 
-    def __init__(self, channel: Channel, page: Page) -> None:
+    def __init__(self, channel: Channel, page: Page, door: Door) -> None:
         self.channel = channel
         self.page = page
+        self.door = door
         self.root = -1
         self.proc = -1  # the host's /proc, where labels are written
         self.console: int | None = None
@@ -80,8 +84,10 @@ class Step:
 
 def steps(plan: Plan) -> tuple[Step, ...]:
     """The steps that lead to the payload, in the order in which they run."""
+    # First of all, so that whatever it does is done as a member: through descriptors that the next step closes.
+    yielded = [Step("cgroup", lambda inside: cgroups.enter(plan.cgroups, inside.door))]
     # What the caller has left open is nothing that a root file system may lead to (CVE-2024-21626).
-    yielded = [Step("inherited descriptors", _close_inherited)]
+    yielded += [Step("inherited descriptors", _close_inherited)]
     # Nothing below may run as the overflow id: the parent writes the id maps, then says go.
     yielded += [Step("id maps", lambda inside: idmap.enter(plan.idmap, inside.channel))]
     # A parent that dies from here on takes the child with it, whatever step it has reached. After the
@@ -117,6 +123,8 @@ def steps(plan: Plan) -> tuple[Step, ...]:
     yielded += [Step("system mounts", lambda inside: _mount_system(plan, inside))]
     # Before pivot_root: their sources are the host's.
     yielded += [Step("mounts", lambda inside: mounts.perform(plan.mounts, inside.root))]
+    if plan.cgroups.auto is not None:
+        yielded += [Step("cgroup mounts", lambda inside: _mount_cgroups(plan, inside))]
     if mount_hooks := _hooks(plan, "mount") + _hooks(plan, "autodev"):
         yielded += mount_hooks
         # The rest goes by descriptor and would not be seen below what a hook has put over it.
@@ -140,6 +148,9 @@ def steps(plan: Plan) -> tuple[Step, ...]:
     if plan.limits:
         # After all that the set-up itself opens and writes; by the parent, who may raise them.
         yielded += [Step("limits", lambda inside: inside.channel.ask("limits"))]
+    if plan.cgroups.rules_devices:
+        # After the last device that the set-up itself makes or opens.
+        yielded += [Step("device rules", lambda inside: inside.channel.ask("device rules"))]
     # Last, as what they may do depends on all of the above.
     if plan.hooks is not None and plan.hooks.of("start"):
         yielded += [Step("start hook", lambda inside: _run_start_hooks(plan, inside))]
@@ -307,6 +318,10 @@ def _become_start_hook(plan: Plan, inside: Inside, script: Script) -> None:
         program.execute(shell.arguments[0], shell, inside.filter, inside.page)
     except OSError as error:
         inside.page.execve_errno = error.errno or EACCES
+
+
+def _mount_cgroups(plan: Plan, inside: Inside) -> None:
+    mounts.perform(cgroups.mounts(plan.cgroups, inside.door.paths), inside.root)
 
 
 def _terminal(plan: Plan, inside: Inside) -> None:

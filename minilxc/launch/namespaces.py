@@ -42,8 +42,12 @@ class Namespaces:
 
     @property
     def clone_flags(self) -> int:
-        """The CLONE_NEW* flags of the child's birth; the time namespace comes later, with its offsets."""
-        return sum(NAMESPACES[kind] for kind in self.new if kind != "time")
+        """The CLONE_NEW* flags of the child's birth.
+
+        The time namespace comes later, with its offsets; so does that of control groups: its top is the
+        group in which its maker is (cgroup_namespaces(7)).
+        """
+        return sum(NAMESPACES[kind] for kind in self.new if kind not in ("time", "cgroup"))
 
     def describe(self) -> str:
         """The namespaces by kind, on one line."""

@@ -11,7 +11,7 @@ import posix
 import select
 
 from minilxc.errors import MinilxcError, StartError
-from minilxc.launch import channel, child, idmap, kernel_files, limits, lock, namespaces
+from minilxc.launch import cgroups, channel, child, idmap, kernel_files, limits, lock, namespaces
 from minilxc.launch.child import Step
 from minilxc.linux import process
 from minilxc.linux.syscalls import ENOENT
@@ -21,6 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from minilxc.launch.cgroups import Made
     from minilxc.launch.hooks import Hooks, Output
     from minilxc.launch.plan import Plan
     from minilxc.log import Log
@@ -59,6 +60,7 @@ class _Outside:
     """What the parent holds during a start. `ends` take away what its steps have made: names and functions."""
 
     __slots__ = (
+        "cgroups",
         "ends",
         "log",
         "namespaces",
@@ -75,6 +77,7 @@ class _Outside:
     def __init__(self, log: Log) -> None:
         self.log = log
         self.ends: list[tuple[str, Callable[[], object]]] = []
+        self.cgroups: Made
         _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)  # ignored, it would never tell of the child's end
         _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals())
         self.signals = process.signalfd(_signal.valid_signals())
@@ -95,6 +98,8 @@ def steps(plan: Plan) -> tuple[Step, ...]:
     hooks = plan.hooks
     if hooks is not None:
         yielded += [Step("pre-start hook", lambda outside: _begin_with_hooks(hooks, outside))]
+    # Before the child, which is born into one of them: what is wrong with a setting costs no container.
+    yielded += [Step("cgroup", lambda outside: _make_cgroups(plan, outside))]
     # All namespaces at birth: the child never is a process of the host that could be mistaken for one.
     yielded += [Step("clone", lambda outside: _clone(plan, outside))]
     if hooks is not None and hooks.told_namespaces:
@@ -120,6 +125,7 @@ def steps_during(plan: Plan) -> tuple[Step, ...]:
         Step("limits", lambda outside: limits.apply(plan.limits, outside.pid)),
         Step("namespaces", lambda outside: _keep_namespaces(plan, outside, ("time",))),
         Step("start-host hook", lambda outside: _run_start_host_hooks(plan, outside)),
+        Step("device rules", lambda outside: cgroups.rule_devices(plan.cgroups, outside.cgroups)),
     )
 
 
@@ -191,6 +197,10 @@ def _lock(plan: Plan, outside: _Outside) -> None:
     outside.ends.append(("lock", lambda: posix.close(held)))
 
 
+def _make_cgroups(plan: Plan, outside: _Outside) -> None:
+    outside.cgroups = cgroups.make(plan.cgroups, outside.ends)
+
+
 def _clone(plan: Plan, outside: _Outside) -> None:
     filter = init_filter = None
     if plan.filters is not None:
@@ -199,15 +209,19 @@ def _clone(plan: Plan, outside: _Outside) -> None:
         filter = Load(plan.filters.payload)
         if plan.with_init:
             init_filter = Load(plan.filters.init)
-    own = namespaces.join(plan.namespaces)
+    door = cgroups.open_door(plan.cgroups, outside.cgroups)
+    own: tuple[tuple[int, int], ...] = ()
     try:
-        pid, pidfd = process.fork_into(plan.namespaces.clone_flags)
+        own = namespaces.join(plan.namespaces)
+        pid, pidfd = process.fork_into(plan.namespaces.clone_flags, door.group)
         if pid == 0:
             outside.ours.close()
-            child.run(plan, child.Inside(outside.theirs, outside.page), filter, init_filter)
+            child.run(plan, child.Inside(outside.theirs, outside.page, door), filter, init_filter)
         outside.pid, outside.pidfd = pid, pidfd
     finally:
         namespaces.leave(own)
+        door.close()
+    cgroups.bring_in(plan.cgroups, outside.cgroups, outside.pid)
 
 
 def _begin_with_hooks(hooks: Hooks, outside: _Outside) -> None:

@@ -7,6 +7,7 @@ import posix
 from minilxc.config.keys import HOOKS
 from minilxc.errors import ConfigError, Refused, UsageError
 from minilxc.launch import (
+    cgroups,
     credentials,
     idmap,
     kernel_files,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from minilxc.config.parse import Config
+    from minilxc.launch.cgroups import Cgroups
     from minilxc.launch.credentials import Credentials
     from minilxc.launch.hooks import Hooks
     from minilxc.launch.idmap import IdMaps
@@ -55,6 +57,7 @@ class Plan:
 
     __slots__ = (
         "autodev",
+        "cgroups",
         "console",
         "credentials",
         "death_signal",
@@ -94,6 +97,7 @@ class Plan:
         with_init: bool,
         namespaces: Namespaces,
         idmap: IdMaps | None,
+        cgroups: Cgroups,
         rootfs: Rootfs,
         hostname: str | None,
         keyring: bool,
@@ -123,6 +127,7 @@ class Plan:
         self.with_init = with_init
         self.namespaces = namespaces
         self.idmap = idmap
+        self.cgroups = cgroups
         self.rootfs = rootfs
         self.hostname = hostname
         self.keyring = keyring
@@ -154,6 +159,7 @@ class Plan:
         yield "namespaces", self.namespaces.describe()
         if self.idmap is not None:
             yield "id maps", self.idmap.describe()
+        yield from self.cgroups.lines()
         yield "rootfs", self.rootfs.describe()
         if self.hostname is not None:
             yield "host name", self.hostname
@@ -225,6 +231,7 @@ def make(
         with_init=with_init,
         namespaces=spaces,
         idmap=maps,
+        cgroups=cgroups.from_config(config, name, spaces, maps, person),
         rootfs=root,
         hostname=config.get("lxc.uts.name"),
         keyring=config.get("lxc.keyring.session"),
@@ -232,7 +239,7 @@ def make(
         labels=_labels(config, debug),
         own_core=_own_core(config),
         monitor_mounts=config.get("lxc.monitor.unshare"),
-        system_mounts=system_mounts.from_config(config, spaces, person, autodev),
+        system_mounts=system_mounts.from_config(config, person, autodev),
         mounts=mounts.from_config(config, root, debug),
         autodev=autodev,
         terminal=terminal.from_config(config, with_init, maps),
@@ -352,6 +359,7 @@ def _wheres(config: Config) -> tuple[tuple[str, str, str], ...]:
         found.append(("system mounts", thing, config.where("lxc.mount.auto") or ""))
     for name, entry in config.group("lxc.prlimit").items():
         found.append(("limits", name, entry.where))
+    found += cgroups.wheres(config)
     return tuple(where for where in found if where[2])
 
 

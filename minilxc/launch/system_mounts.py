@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from minilxc.errors import ConfigError
 from minilxc.launch import devices
 from minilxc.launch.credentials import CAP_NET_ADMIN
 from minilxc.launch.mounts import Mount
@@ -12,26 +11,18 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from minilxc.config.parse import Config
     from minilxc.launch.credentials import Credentials
-    from minilxc.launch.namespaces import Namespaces
 
 
-def from_config(
-    config: Config, namespaces: Namespaces, credentials: Credentials, autodev: bool
-) -> tuple[Mount, ...]:
-    """The mounts of lxc.autodev and lxc.mount.auto."""
+def from_config(config: Config, credentials: Credentials, autodev: bool) -> tuple[Mount, ...]:
+    """The mounts of lxc.autodev and lxc.mount.auto, without those of control groups (see `cgroups`)."""
     found: list[Mount] = []
     if autodev:
         found.append(devices.tmpfs(config.get("lxc.autodev.tmpfs.size")))
-    for word, mode, force in config.get("lxc.mount.auto"):
+    for word, mode, _ in config.get("lxc.mount.auto"):
         if word == "proc":
             found.append(_proc(mode, CAP_NET_ADMIN not in credentials.dropped))
         elif word == "sys":
             found.append(_sys(mode))
-        elif force or "cgroup" not in namespaces.new:
-            raise ConfigError(
-                f"lxc.mount.auto: '{word}' is not supported yet", config.where("lxc.mount.auto")
-            )
-        # Else as in LXC: with a cgroup namespace of its own the container mounts cgroups itself.
     return tuple(found)
 
 

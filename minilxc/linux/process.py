@@ -32,6 +32,7 @@ from minilxc.linux.syscalls import (
 # clone(2)
 CLONE_NEWTIME = 0x00000080
 CLONE_PIDFD = 0x00001000
+CLONE_INTO_CGROUP = 0x200000000
 
 PER_LINUX = 0x0000
 PER_LINUX32 = 0x0008
@@ -51,8 +52,10 @@ _after_fork_in_parent = function("PyOS_AfterFork_Parent", result=None, held=True
 _after_fork_in_child = function("PyOS_AfterFork_Child", result=None, held=True)
 
 
-def fork_into(flags: int) -> tuple[int, int]:
-    """Fork with `flags` (CLONE_NEW*) and return (pid, pidfd); in the child (0, -1). clone3(2), Linux 5.5.
+def fork_into(flags: int, group: int | None = None) -> tuple[int, int]:
+    """Fork with `flags` (CLONE_NEW*) and return (pid, pidfd); in the child (0, -1). clone3(2), Linux 5.7.
+
+    `group` is a descriptor of a control group of version 2, for the child to be born in.
 
     The interpreter's own fork handlers run in both, as in os.fork(). The process must have one
     thread: the child of a raw clone may not wait for a lock of libc that another thread holds.
@@ -61,7 +64,8 @@ def fork_into(flags: int) -> tuple[int, int]:
     pidfd = c_int(-1)
     # struct clone_args: flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls,
     # set_tid, set_tid_size, cgroup
-    arguments = words(flags | CLONE_PIDFD, addressof(pidfd), 0, 0, _SIGCHLD, 0, 0, 0, 0, 0, 0)
+    flags |= CLONE_PIDFD if group is None else CLONE_PIDFD | CLONE_INTO_CGROUP
+    arguments = words(flags, addressof(pidfd), 0, 0, _SIGCHLD, 0, 0, 0, 0, 0, group or 0)
     _before_fork()
     pid = _clone3(NR_CLONE3, addressof(arguments), 8 * len(arguments))
     if pid == 0:

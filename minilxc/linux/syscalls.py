@@ -55,8 +55,11 @@ def _own_machine() -> str:
     return machine
 
 
+MACHINE = _own_machine()
+"""Whose system call numbers this process uses, as a row of a table has it."""
+
 try:
-    NR_SECCOMP, NR_PIVOT_ROOT, NR_KEYCTL = _OLDER_NUMBERS[_own_machine()]
+    NR_SECCOMP, NR_PIVOT_ROOT, NR_KEYCTL = _OLDER_NUMBERS[MACHINE]
 except KeyError:
     raise ImportError(f"minilxc does not know the system call numbers of {posix.uname().machine}") from None
 

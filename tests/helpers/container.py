@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 from typing import NamedTuple
@@ -148,6 +149,8 @@ class Box:
                 process.kill()
                 process.communicate()
                 machine.wait_until_gone(*below)
+            if process.returncode == -signal.SIGKILL:
+                machine.remove_groups(self.name)
             for pipe in (process.stdin, process.stdout, process.stderr):
                 if pipe and not pipe.closed:
                     pipe.close()

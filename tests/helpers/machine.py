@@ -90,6 +90,14 @@ def wait_for(condition, what: str):
     return value
 
 
+def remove_groups(name: str) -> None:
+    """Remove the control groups of a container whose monitor was killed: the next start of the name would."""
+    for folder, _, _ in os.walk("/sys/fs/cgroup", topdown=False):
+        if f"/lxc.payload.{name}/" in f"{folder}/":
+            wait_for(lambda folder=folder: not Path(folder, "cgroup.procs").read_text(), f"{folder} is empty")
+            os.rmdir(folder)
+
+
 def inventory() -> dict[str, frozenset[str]]:
     """What a start might leave on the machine, by subject. (Files of a test's own are looked after by its box.)"""
     # The host's own services come and go meanwhile, and so may somebody else's LXC: what counts has "lxc" in

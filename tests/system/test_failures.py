@@ -32,13 +32,16 @@ LINES = (
     "lxc.arch = x86_64",
     "lxc.prlimit.nofile = 64",
     "lxc.proc.oom_score_adj = 100",
+    "lxc.mount.auto = cgroup:mixed:force",
+    "lxc.cgroup2.devices.allow = c *:* rwm",
     "lxc.idmap = u 0 200000 65536",
     "lxc.idmap = g 0 300000 65536",
 )
 
 STEPS = {
-    "parent": ("lock", "clone", "id maps", "proc", "network", "go"),
+    "parent": ("lock", "cgroup", "clone", "id maps", "proc", "network", "go"),
     "child": (
+        "cgroup",
         "inherited descriptors",
         "id maps",
         "death signal",
@@ -51,6 +54,7 @@ STEPS = {
         "network",
         "system mounts",
         "mounts",
+        "cgroup mounts",
         "devices",
         "device links",
         "terminal",
@@ -59,6 +63,7 @@ STEPS = {
         "boot id",
         "personality",
         "limits",
+        "device rules",
     ),
     "last": (
         "working directory",
@@ -73,7 +78,11 @@ STEPS = {
         "signals",
     ),
 }
-TALKS = ("terminal", "limits")  # the child's steps that need an answer or an ear of the parent's
+TALKS = (
+    "terminal",
+    "limits",
+    "device rules",
+)  # the child's steps that need an answer or an ear of the parent's
 EACH = [(side, number) for side, names in STEPS.items() for number in range(len(names))]
 IDS = [f"{side}-{STEPS[side][number]}" for side, number in EACH]
 EACH_STEP = pytest.mark.parametrize(("side", "number"), EACH, ids=IDS)
@@ -189,7 +198,8 @@ def test_killed_parent_leaves_nothing_and_the_name_is_free_at_once(container, si
     lines, names = LINES, STEPS[side]
     if names[number] not in TALKS:
         # As quiet as can be: a step that talks to the parent would notice that it is gone.
-        lines = [line for line in LINES if not line.startswith(("lxc.pty", "lxc.tty", "lxc.prlimit"))]
+        quieter = ("lxc.pty", "lxc.tty", "lxc.prlimit", "lxc.cgroup2.devices")
+        lines = [line for line in LINES if not line.startswith(quieter)]
         lines.append("lxc.console.path = none")
         number -= sum(name in TALKS for name in names[:number])
     box = container(*lines, "lxc.init.uid = 1000", "lxc.init.gid = 1000", policy=POLICY)

@@ -424,7 +424,8 @@ def test_container_of_a_killed_start_lets_go_of_its_shared_namespaces(container)
     assert process.stdout.readline() == "ready\n"
     below = machine.descendants(process.pid)
     process.kill()
-    machine.wait_until_gone(process.pid, *below)
+    process.wait()
+    machine.wait_until_gone(*below)
 
 
 def test_limit_on_processes_that_leaves_no_room_for_init_is_told(container):

@@ -373,9 +373,10 @@ def test_an_old_key_can_be_wrong_too(text: str, line: str) -> None:
         ("lxc.rootfs.path = overlay:/a:/b", "c:1: lxc.rootfs.path: 'overlay' is not supported yet"),
         ("lxc.rootfs.options = idmap=container", "c:1: lxc.rootfs.options: 'idmap=' is not supported yet"),
         ("lxc.mount.auto = proc\nlxc.mount.auto = shmounts:/a", "c:2: lxc.mount.auto: 'shmounts' is not supported yet"),
-        ("lxc.cgroup2.memory.max = 1M", "c:1: lxc.cgroup2.memory.max: not supported yet"),
-        ("lxc.cgroup.dir = a", "c:1: lxc.cgroup.dir: not supported yet"),
-        ("lxc.cgroup.relative = 1", "c:1: lxc.cgroup.relative: not supported yet"),
+        (
+            "lxc.cgroup.dir.monitor = a",
+            "c:1: lxc.cgroup.dir.monitor: refused, because the monitor gets no group of its own",
+        ),
         ("lxc.ephemeral = 1", "c:1: lxc.ephemeral: not supported yet"),
         ("lxc.seccomp.notify.proxy = unix:/a", "c:1: lxc.seccomp.notify.proxy: not supported yet"),
         ("lxc.log.syslog = daemon", "c:1: lxc.log.syslog: refused, because minilxc does not write to syslog"),
