@@ -519,7 +519,7 @@ def test_failing_script_stops_the_start(container, bridge, script):
     down, down_log = script()
     line = f"lxc.net.0.script.up = {up}"
     box = container(*net("type = veth", f"link = {bridge}", f"script.down = {down}"), line)
-    what = f"network: {up}: exited with status 3 ({box.line_of(line)})"
+    what = f"network: {up}: ended with status 3 ({box.line_of(line)})"
     assert box.run("true") == (1, "", f"minilxc: {box.name}: {what}\n")
     assert down_log() == ""
 
@@ -543,13 +543,14 @@ def test_scripts_run_for_each_device_and_after_its_return(container, cable, scri
 
 def test_interrupt_after_a_script_is_heard(container, script):
     """The script's end is a SIGCHLD, too: who then waits for the child must still hear signals."""
-    up, _ = script()
+    up, log = script()
     box = container(*net("type = empty", f"script.up = {up}"))
     slow = subprocess.Popen(
         [*SLOW_CHILD, *box.arguments("true")], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
     box.look_after(slow)
     assert slow.stderr.readline() == "STOPPED\n"
+    machine.wait_for(lambda: log() and len(machine.descendants(slow.pid)) == 1, "the script has ended")
     slow.send_signal(signal.SIGTERM)
     assert slow.communicate()[1] == f"minilxc: {box.name}: interrupted by signal 15\n"
     assert slow.returncode == 128 + signal.SIGTERM
