@@ -88,7 +88,7 @@ def steps(plan: Plan) -> tuple[Step, ...]:
     # Before entries, which may lie below them.
     yielded += [Step("system mounts", lambda inside: _mount_system(plan, inside))]
     # Before pivot_root: their sources are the host's.
-    yielded += [Step("mounts", lambda inside: mounts.perform(plan.mounts, inside.root))]
+    yielded += [Step("mounts", lambda inside: _mount(plan, inside))]
     if plan.autodev:
         # After the entries, so that one of them may bring a device of its own.
         yielded += [Step("devices", lambda inside: devices.populate(plan.mapped, inside.root, inside.dev))]
@@ -190,13 +190,25 @@ def _new_session() -> None:
 
 
 def _attach(plan: Plan, inside: Inside) -> None:
-    inside.root = rootfs.attach(plan.rootfs)
+    if plan.rootfs.path is None:
+        inside.root = rootfs.share()
+        return
+    if plan.rootfs.by_parent and plan.trees is not None:
+        inside.root = plan.trees.receive_rootfs(inside.channel)
+    else:
+        inside.root = rootfs.make(plan.rootfs)
+    rootfs.attach(plan.rootfs, inside.root)
 
 
 def _mount_system(plan: Plan, inside: Inside) -> None:
     mounts.perform(plan.system_mounts, inside.root)
     if plan.autodev:
         inside.dev = devices.identity(inside.root)
+
+
+def _mount(plan: Plan, inside: Inside) -> None:
+    made = plan.trees.receive_mounts(inside.channel) if plan.trees is not None and plan.trees.mounts else {}
+    mounts.perform(plan.mounts, inside.root, made)
 
 
 def _terminal(plan: Plan, inside: Inside) -> None:

@@ -171,7 +171,7 @@ def _init_of(target: str) -> int:
     from minilxc.launch import lock
 
     lxcpath, _, name = target.rpartition("/")
-    holder = lock.holder(lxcpath or lock.DEFAULT_PATH, name)
+    holder = lock.holder(lxcpath or lock.default_path(), name)
     try:
         return int((read_text(f"/proc/{holder}/task/{holder}/children").split() or ["0"])[0])
     except OSError:

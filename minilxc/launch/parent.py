@@ -72,6 +72,9 @@ class _Outside:
 def steps(plan: Plan) -> tuple[Step, ...]:
     """The parent's steps, in the order in which they run."""
     yielded = [Step("lock", lambda outside: _lock(plan, outside))]
+    if plan.rootfs.prepare is not None:
+        prepare = plan.rootfs.prepare
+        yielded += [Step("rootfs", lambda outside: prepare(plan.rootfs, outside.ends))]
     # All namespaces at birth: the child never is a process of the host that could be mistaken for one.
     yielded += [Step("clone", lambda outside: _clone(plan, outside))]
     if plan.idmap is not None:
@@ -85,7 +88,14 @@ def steps(plan: Plan) -> tuple[Step, ...]:
 
 def steps_during(plan: Plan) -> tuple[Step, ...]:
     """The parent's steps that the child asks for, when it has come so far."""
-    return (Step("limits", lambda outside: limits.apply(plan.limits, outside.pid)),)
+    yielded = [Step("limits", lambda outside: limits.apply(plan.limits, outside.pid))]
+    if plan.trees is not None:
+        trees = plan.trees
+        yielded += [
+            Step("rootfs", lambda outside: trees.send_rootfs(plan.rootfs, outside.pid, outside.ours)),
+            Step("mounts", lambda outside: trees.send_mounts(plan.mounts, outside.pid, outside.ours)),
+        ]
+    return tuple(yielded)
 
 
 def start(plan: Plan, log: Log) -> Started:
@@ -93,8 +103,6 @@ def start(plan: Plan, log: Log) -> Started:
 
     All signals are blocked afterwards: who waits for the container reads them from `Started.signals`.
     """
-    if posix.geteuid() != 0:
-        raise StartError("must be run as root; starting as an ordinary user is not supported yet", plan.name)
     if log.level <= DEBUG:
         for subject, text in plan.lines():
             log.write(DEBUG, subject, text)
@@ -104,6 +112,9 @@ def start(plan: Plan, log: Log) -> Started:
             _do(plan, step, outside)
         outside.theirs.close()
         console, ttys = _listen(plan, outside)
+        if plan.ephemeral is not None:
+            # Only what has run is removed, after all other ends, and before the name is free again.
+            outside.ends.insert(1, ("ephemeral", plan.ephemeral.destroy_with(plan.idmap)))
     except BaseException:
         _undo(outside)
         raise
@@ -211,8 +222,15 @@ def _wait_for_message(plan: Plan, outside: _Outside) -> None:
                 error = StartError(f"interrupted by signal {number}", plan.name, step="start")
                 error.status = 128 + number
                 raise error
-            if number == _signal.SIGCHLD:
+            if number == _signal.SIGCHLD and _has_ended(outside):
                 return  # it may have died so early that the channel's end is all there is to read
+
+
+def _has_ended(outside: _Outside) -> bool:
+    """Whether the child has; other children, such as newuidmap, end too."""
+    return (
+        posix.waitid(posix.P_PIDFD, outside.pidfd, posix.WEXITED | posix.WNOHANG | posix.WNOWAIT) is not None
+    )
 
 
 def _step_error(plan: Plan, step: str, number: int, thing: object, reason: str | None) -> StartError:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from minilxc.config.parse import Config
     from minilxc.launch.credentials import Credentials
+    from minilxc.launch.ephemeral import Ephemeral
     from minilxc.launch.idmap import IdMaps
     from minilxc.launch.limits import Limits
     from minilxc.launch.mounts import Mount
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from minilxc.launch.program import Program
     from minilxc.launch.rootfs import Rootfs
     from minilxc.launch.terminal import Terminal
+    from minilxc.launch.trees import Trees
     from minilxc.seccomp.prepare import Prepared
 
 _NAME_BYTES = 64
@@ -53,6 +55,7 @@ class Plan:
         "console_path",
         "credentials",
         "death_signal",
+        "ephemeral",
         "filters",
         "hostname",
         "idmap",
@@ -72,6 +75,7 @@ class Plan:
         "sysctls",
         "system_mounts",
         "terminal",
+        "trees",
         "umask",
         "wheres",
         "with_init",
@@ -103,6 +107,8 @@ class Plan:
         death_signal: int,
         program: Program,
         filters: Prepared | None,
+        trees: Trees | None,
+        ephemeral: Ephemeral | None,
         umask: int,
         wheres: tuple[tuple[str, str, str], ...],
     ) -> None:
@@ -129,6 +135,8 @@ class Plan:
         self.death_signal = death_signal
         self.program = program
         self.filters = filters
+        self.trees = trees
+        self.ephemeral = ephemeral
         self.umask = umask
         self.wheres = wheres
         self.mapped = idmap is not None
@@ -154,6 +162,8 @@ class Plan:
         yield "credentials", self.credentials.describe()
         yield "seccomp", self.filters.path if self.filters is not None else "no policy"
         yield "program", self.program.describe()
+        if self.ephemeral is not None:
+            yield "ephemeral", self.ephemeral.describe()
 
 
 def check_name(name: str) -> str:
@@ -193,6 +203,7 @@ def make(
     root = rootfs.from_config(config)
     person = credentials.from_config(config)
     autodev = config.get("lxc.autodev") and root.path is not None
+    entries = mounts.from_config(config, root, debug)
     return Plan(
         name=name,
         lxcpath=lxcpath,
@@ -204,7 +215,7 @@ def make(
         keyring=config.get("lxc.keyring.session"),
         loopback=loopback,
         system_mounts=system_mounts.from_config(config, spaces, person, autodev),
-        mounts=mounts.from_config(config, root, debug),
+        mounts=entries,
         autodev=autodev,
         terminal=terminal.from_config(config, with_init, maps),
         console_path=config.get("lxc.console.path"),
@@ -217,9 +228,27 @@ def make(
         death_signal=config.get("lxc.monitor.signal.pdeath"),
         program=program.from_config(config, command, with_init),
         filters=_filters(config, prepare),
+        trees=_trees(config, root, entries),
+        ephemeral=_ephemeral(config, name, lxcpath, root),
         umask=_current_umask(),
         wheres=_wheres(config),
     )
+
+
+def _trees(config: Config, root: Rootfs, entries: tuple[Mount, ...]) -> Trees | None:
+    if not root.by_parent and not any(entry.idmap for entry in entries):
+        return None
+    from minilxc.launch import trees
+
+    return trees.from_config(config, root, entries)
+
+
+def _ephemeral(config: Config, name: str, lxcpath: str, root: Rootfs) -> Ephemeral | None:
+    if not config.get("lxc.ephemeral"):
+        return None
+    from minilxc.launch import ephemeral
+
+    return ephemeral.from_config(config, name, lxcpath, root)
 
 
 _PERSONALITIES = {None: None, "linux": process.PER_LINUX, "linux32": process.PER_LINUX32}

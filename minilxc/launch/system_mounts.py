@@ -26,6 +26,10 @@ def from_config(
         if word == "proc":
             found.append(_proc(mode, CAP_NET_ADMIN not in credentials.dropped))
         elif word == "sys":
+            if "user" in namespaces.new and "net" not in namespaces.new:
+                # The kernel: sysfs shows the network's devices, so who mounts it must have power over that.
+                what = "lxc.mount.auto: 'sys' with lxc.idmap takes a network namespace of the container's own"
+                raise ConfigError(what, config.where("lxc.mount.auto"), "lxc.net.0.type = empty")
             found.append(_sys(mode))
         elif force or "cgroup" not in namespaces.new:
             raise ConfigError(

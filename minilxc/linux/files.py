@@ -9,7 +9,7 @@ import posix
 import sys
 
 # inode(7)
-S_IFMT, S_IFDIR, S_IFCHR, S_IFREG = 0o170000, 0o040000, 0o020000, 0o100000
+S_IFMT, S_IFDIR, S_IFCHR, S_IFBLK, S_IFREG = 0o170000, 0o040000, 0o020000, 0o060000, 0o100000
 
 
 def encode(text: str) -> bytes:
@@ -53,6 +53,11 @@ def is_folder(path: str) -> bool:
 def is_file(path: str) -> bool:
     """Whether a regular file is at `path`, links followed."""
     return _format(path) == S_IFREG
+
+
+def is_block_device(path: str) -> bool:
+    """Whether a block device is at `path`, links followed."""
+    return _format(path) == S_IFBLK
 
 
 def same(one: str, other: str) -> bool:
