@@ -66,6 +66,8 @@ def steps(plan: Plan) -> tuple[Step, ...]:
     """The steps that lead to the payload, in the order in which they run."""
     # What the caller has left open is nothing that a root file system may lead to (CVE-2024-21626).
     yielded = [Step("inherited descriptors", _close_inherited)]
+    # Before the change of ids, which closes the offsets' file to who is no root of the host. proc_pid(5)
+    yielded += [Step("time namespace", lambda inside: namespaces.make_time_namespace(plan.namespaces))]
     # Nothing below may run as the overflow id: the parent writes the id maps, then says go.
     yielded += [Step("id maps", lambda inside: idmap.enter(plan.idmap, inside.channel))]
     # A parent that dies from here on takes the child with it, whatever step it has reached. After the
@@ -73,7 +75,6 @@ def steps(plan: Plan) -> tuple[Step, ...]:
     yielded += [Step("death signal", lambda inside: _die_with_parent(_signal.SIGKILL, inside))]
     # A session of its own, before a terminal is there to become its controlling one.
     yielded += [Step("session", lambda inside: _new_session())]
-    yielded += [Step("time namespace", lambda inside: namespaces.make_time_namespace(plan.namespaces))]
     if plan.own_mounts:
         # Slave before the first mount, or it would show up on the host.
         yielded += [Step("mount propagation", lambda inside: namespaces.isolate_mounts())]

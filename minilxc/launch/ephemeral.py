@@ -13,11 +13,10 @@ from os.path import realpath
 
 from minilxc.errors import ConfigError, Refused
 from minilxc.launch import channel, idmap
-from minilxc.linux import mount as kernel
+from minilxc.launch.removal import remove
 from minilxc.linux import process
 from minilxc.linux.files import exists, is_directory, read_text
 from minilxc.linux.names import NAMESPACES
-from minilxc.linux.syscalls import EBUSY
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,9 +27,6 @@ if TYPE_CHECKING:
     from minilxc.launch.rootfs import Rootfs
 
 _KEY = "lxc.ephemeral"
-# A folder of the same file system, reached through neither a link nor a mount.
-_RESOLVE = kernel.RESOLVE_NO_XDEV | kernel.RESOLVE_NO_SYMLINKS
-_OPEN = posix.O_RDONLY | posix.O_DIRECTORY | posix.O_NOFOLLOW
 
 
 class Ephemeral:
@@ -101,7 +97,7 @@ def _destroy(ephemeral: Ephemeral, maps: IdMaps | None) -> None:
     _refuse_copies(f"{ephemeral.place}/{ephemeral.name}", where)
     place = posix.open(ephemeral.place, posix.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC)
     try:
-        if maps is not None and any(maps.programs):
+        if maps is not None and posix.geteuid() != 0:
             _remove_as_mapped(place, ephemeral, maps)
         else:
             remove(place, ephemeral.name, ephemeral.identity)
@@ -110,7 +106,7 @@ def _destroy(ephemeral: Ephemeral, maps: IdMaps | None) -> None:
 
 
 def _remove_as_mapped(place: int, ephemeral: Ephemeral, maps: IdMaps) -> None:
-    """Ordinary user: remove it in a user namespace with the container's ids, and our own, as its root."""
+    """Ordinary user: remove it in a user namespace with the container's ids, and our own, where all is ours."""
     ours, theirs = channel.pair()
     pid, pidfd = process.fork_into(NAMESPACES["user"])
     if pid == 0:
@@ -133,77 +129,3 @@ def _remove_as_mapped(place: int, ephemeral: Ephemeral, maps: IdMaps) -> None:
     if kind == channel.FAILED:
         _, number, thing, reason = text.split("\0", 3)
         raise OSError(int(number), reason, thing)
-
-
-def remove(place: int, name: str, identity: tuple[int, int]) -> None:
-    """Remove the folder `name` of the directory `place` and all in it, if it has that device and inode.
-
-    Neither the depth of the tree nor its links matter: one descriptor is open, and the way up is
-    checked. What cannot be removed stays, with the folders above it; then the first error is raised.
-    """
-    here = kernel.openat2(place, name, _OPEN, _RESOLVE)
-    problem: OSError | None = None
-    try:
-        if _identity(here) != identity:
-            raise OSError(EBUSY, "is another folder now", name)
-        folders, problem = _empty(here)
-        above = [(name, identity, folders)]
-        while True:
-            own, _, folders = above[-1]
-            if folders:
-                child = folders.pop()
-                try:
-                    below = kernel.openat2(here, child, _OPEN, _RESOLVE)
-                except OSError as error:
-                    problem = problem or error
-                    continue
-                posix.close(here)
-                here = below
-                inside, failed = _empty(here)
-                problem = problem or failed
-                above.append((child, _identity(here), inside))
-                continue
-            above.pop()
-            if not above:
-                break
-            up = kernel.openat2(here, "..", _OPEN, _RESOLVE)
-            posix.close(here)
-            here = up
-            if _identity(here) != above[-1][1]:
-                raise OSError(EBUSY, "was moved while it was removed", own)
-            problem = _try(posix.rmdir, own, here) or problem
-    finally:
-        posix.close(here)
-    problem = problem or _try(posix.rmdir, name, place)
-    if problem is not None:
-        raise problem
-
-
-def _empty(folder: int) -> tuple[list[str], OSError | None]:
-    """Remove what is no folder from a directory: the folders in it, and the first error."""
-    folders, problem = [], None
-    try:
-        names = posix.listdir(folder)
-    except OSError as error:
-        return [], error
-    for name in names:
-        if is_directory(posix.stat(name, dir_fd=folder, follow_symlinks=False)):
-            folders.append(name)
-        else:
-            problem = problem or _try(posix.unlink, name, folder)
-    return folders, problem
-
-
-def _identity(folder: int) -> tuple[int, int]:
-    status = posix.fstat(folder)
-    return status.st_dev, status.st_ino
-
-
-def _try(act, name: str, folder: int) -> OSError | None:  # type: ignore[no-untyped-def]
-    try:
-        act(name, dir_fd=folder)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        return error
-    return None

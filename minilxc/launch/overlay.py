@@ -9,6 +9,7 @@ import fcntl
 import posix
 
 from minilxc.errors import ConfigError
+from minilxc.launch.removal import identity_of, remove
 from minilxc.linux import mount as kernel
 from minilxc.linux.files import absolute, exists, is_directory, is_folder
 from minilxc.linux.syscalls import EBUSY, ENOTDIR
@@ -55,12 +56,15 @@ def prepare(rootfs: Rootfs, ends: list[tuple[str, Callable[[], object]]]) -> Non
 
 
 def _let_go(work: str, held: int, made: bool) -> None:
-    """Take the work folder away if it came with this start. What the kernel has left there is empty."""
+    """Take the work folder away if it came with this start, with what the kernel has left there."""
     try:
         if made:
-            for name in posix.listdir(held):
-                posix.rmdir(name, dir_fd=held)
-            posix.rmdir(work)
+            place, _, name = work.rpartition("/")
+            folder = posix.open(place or "/", posix.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC)
+            try:
+                remove(folder, name, identity_of(held))
+            finally:
+                posix.close(folder)
     finally:
         posix.close(held)
 

@@ -197,6 +197,10 @@ def make(
     for calls newer than it and the place that says so; `debug(level, subject, text)` is the log.
     Raises ConfigError, PolicyError, StartError or Refused; changes nothing.
     """
+    if posix.geteuid() != 0:
+        from minilxc.launch import ordinary
+
+        ordinary.refuse(config)
     spaces, loopback = namespaces.from_config(config)
     _refuse_host_changes(config, spaces)
     maps = idmap.from_config(config, spaces)

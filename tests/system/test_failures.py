@@ -39,10 +39,10 @@ STEPS = {
     "parent": ("lock", "clone", "id maps", "proc", "go"),
     "child": (
         "inherited descriptors",
+        "time namespace",
         "id maps",
         "death signal",
         "session",
-        "time namespace",
         "mount propagation",
         "rootfs",
         "host name",
