@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from minilxc.config.parse import Config
 
 
+_PID_DIGITS = 10
+
+
 class Join:
     """A namespace of another process to join: its kind as in /proc/PID/ns, and an open descriptor of it."""
 
@@ -155,6 +158,8 @@ def from_config(config: Config) -> tuple[Namespaces, bool]:
 def _join(kind: str, target: str, where: str) -> Join:
     """The namespace `kind` of `target`: a process id, or a running container's name or path."""
     if target.isascii() and target.isdecimal():
+        if len(target) > _PID_DIGITS:
+            raise ConfigError(f"lxc.namespace.share.{kind}: no process has such a number", where)
         pid = int(target)
     else:
         pid = _init_of(target)

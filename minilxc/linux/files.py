@@ -9,7 +9,9 @@ import posix
 import sys
 
 # inode(7)
-S_IFMT, S_IFDIR, S_IFCHR, S_IFBLK, S_IFREG = 0o170000, 0o040000, 0o020000, 0o060000, 0o100000
+S_IFMT, S_IFIFO, S_IFCHR, S_IFDIR, S_IFBLK, S_IFREG = (
+    0o170000, 0o010000, 0o020000, 0o040000, 0o060000, 0o100000,
+)  # fmt: skip
 
 
 def encode(text: str) -> bytes:
@@ -38,6 +40,11 @@ def is_regular(status: posix.stat_result) -> bool:
 def is_directory(status: posix.stat_result) -> bool:
     """Whether `status` is that of a folder."""
     return status.st_mode & S_IFMT == S_IFDIR
+
+
+def is_fifo(status: posix.stat_result) -> bool:
+    """Whether `status` is that of a pipe, with a name or without."""
+    return status.st_mode & S_IFMT == S_IFIFO
 
 
 def exists(path: str) -> bool:
