@@ -61,7 +61,13 @@ def _checked_plan(given: options.Given, name: str) -> Plan | None:
     if not wrong:  # what a line that is left out leads to would be no news
         try:
             plan = planning.make(
-                config, name, lxcpath, (), with_init=False, prepare=policy.judge, debug=_say_warning
+                config,
+                name,
+                lxcpath if name != "-" else "",
+                (),
+                with_init=False,
+                prepare=policy.judge,
+                debug=_say_warning,
             )
         except MinilxcError as error:
             _complain(str(error))

@@ -248,7 +248,7 @@ def _trees(config: Config, root: Rootfs, entries: tuple[Mount, ...]) -> Trees | 
 
 
 def _ephemeral(config: Config, name: str, lxcpath: str, root: Rootfs) -> Ephemeral | None:
-    if not config.get("lxc.ephemeral"):
+    if not config.get("lxc.ephemeral") or not lxcpath:  # nameless: only the config is looked at
         return None
     from minilxc.launch import ephemeral
 
