@@ -49,7 +49,8 @@ def run(words: Sequence[str]) -> int:
 
 def _checked_plan(given: options.Given, name: str) -> Plan | None:
     """The plan of a start, or None after all that speaks against one has been said."""
-    path = start.config_path(given, given.get(options.PATH) or lock.DEFAULT_PATH, name)
+    lxcpath = given.get(options.PATH) or lock.default_path()
+    path = start.config_path(given, lxcpath, name)
     config, wrong, notes = Config.examine(path, given.all(options.DEFINE))
     for note in notes:
         print(f"{note.where}: {NAMES[note.level].lower()}: {note.text}")
@@ -60,7 +61,13 @@ def _checked_plan(given: options.Given, name: str) -> Plan | None:
     if not wrong:  # what a line that is left out leads to would be no news
         try:
             plan = planning.make(
-                config, name, "", (), with_init=False, prepare=policy.judge, debug=_say_warning
+                config,
+                name,
+                lxcpath if name != "-" else "",
+                (),
+                with_init=False,
+                prepare=policy.judge,
+                debug=_say_warning,
             )
         except MinilxcError as error:
             _complain(str(error))

@@ -71,7 +71,7 @@ def _read(command: options.Command, given: options.Given) -> tuple[str, str, Con
     planning.check_name(name)
     if command is START and options.FOREGROUND not in given and options.DRY_RUN not in given:
         raise UsageError("a start in the background is not supported yet", hint="use -F")
-    lxcpath = given.get(options.PATH) or lock.DEFAULT_PATH
+    lxcpath = given.get(options.PATH) or lock.default_path()
     return name, lxcpath, read_config(given, command, lxcpath, name)
 
 

@@ -163,13 +163,15 @@ TABLE: tuple[Key, ...] = (
     # Root file system
     Key("lxc.rootfs.path", parse=values.rootfs, not_yet=values.rootfs_not_yet, subsystem="rootfs",
         since="2.1", old=("lxc.rootfs",), example="dir:/var/lib/lxc/web1/rootfs",
-        help="Where the root file system is, after a type and a colon. Without it the container shares the "
-             "host's tree."),
+        help="Where the root file system is, after a type and a colon: dir:FOLDER, loop:IMAGE or "
+             "overlay:LOWER[:LOWER...]:UPPER, whose work folder is `work` beside UPPER. Without a type a folder, an "
+             "image or a block device. Without the key the container shares the host's tree."),
     Key("lxc.rootfs.mount", parse=values.path, subsystem="rootfs", since="0.7", example="/usr/lib/lxc/rootfs",
         help="The folder on which the root file system is mounted before it becomes the root."),
-    Key("lxc.rootfs.options", parse=values.rootfs_options, default=(), not_yet=values.rootfs_options_not_yet,
+    Key("lxc.rootfs.options", parse=values.rootfs_options, default=(),
         subsystem="rootfs", since="1.0", example="ro,nosuid",
-        help="Mount options for the root file system, separated by commas."),
+        help="Mount options for the root file system, separated by commas. idmap=container shows the files' "
+             "owners as the container's ids, idmap=PATH as those of that user namespace; both take root."),
     Key("lxc.rootfs.managed", parse=values.boolean, default=True, support=ACCEPTED,
         why="only what destroys and copies containers reads it", subsystem="rootfs", since="3.1", example="1",
         help="Whether the root file system is deleted and copied with the container."),
@@ -259,7 +261,8 @@ TABLE: tuple[Key, ...] = (
     Key("lxc.mount.entry", parse=values.mount_entry, default=(), many=True, subsystem="mounts", since="0.7",
         example="/srv/data srv/data none bind,create=dir,optional 0 0",
         help="A mount in the form of a line of fstab, the target below the root file system. Options of "
-             "LXC's own: optional, create=dir, create=file, relative."),
+             "LXC's own: optional, create=dir, create=file, relative; idmap=container and idmap=PATH for bind mounts, "
+             "as in lxc.rootfs.options."),
     Key("lxc.mount.fstab", parse=values.path, empty=NO_VALUE, subsystem="mounts", since="2.1",
         old=("lxc.mount",), example="/var/lib/lxc/web1/fstab",
         help="A file of mounts, made before those of lxc.mount.entry."),
@@ -476,9 +479,11 @@ TABLE: tuple[Key, ...] = (
         example="1",
         help="1: the monitor has a mount namespace of its own, so what pre-start hooks mount stays off the "
              "host."),
-    Key("lxc.ephemeral", parse=values.boolean, default=False, support=LATER, subsystem="monitor", since="2.0",
+    Key("lxc.ephemeral", parse=values.boolean, default=False, subsystem="monitor", since="2.0",
         example="0",
-        help="1: the container is destroyed when it stops."),
+        help="1: when the container stops, its folder (PATH/NAME) is removed with all that is in it. The config must "
+             "lie there, and what the container writes to as well, unless lxc.rootfs.managed is 0; the start "
+             "is refused otherwise."),
     Key("lxc.keyring.session", parse=values.boolean, default=True, subsystem="credentials", since="3.2",
         example="0",
         help="0: the container gets no session keyring of its own and keeps the caller's."),

@@ -12,7 +12,7 @@ import posix
 from minilxc.config.keys import GROUPS, KEYS, NETWORK, NO_VALUE, TABLE, Key
 from minilxc.config.values import LOG_LEVELS, IdMap, Invalid, Value, path, quoted
 from minilxc.errors import ConfigError, suggestion
-from minilxc.linux.files import decode, encode, is_directory
+from minilxc.linux.files import decode, encode, is_directory, is_fifo
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -206,6 +206,15 @@ class Config(Settings):
         return tuple(found)
 
 
+def _open_included(name: str) -> int:
+    """Open a file or folder to include. What would be waited for is refused: nobody is there to write to it."""
+    file = posix.open(name, posix.O_RDONLY | posix.O_NONBLOCK | posix.O_NOCTTY | posix.O_CLOEXEC)
+    if is_fifo(posix.fstat(file)):
+        posix.close(file)
+        raise Invalid(f"{quoted(name)}: is a pipe")
+    return file
+
+
 def _idmap_conflicts(entries: tuple[Entry, ...]) -> Iterator[ConfigError]:
     for kind in ("u", "g"):
         ranges = [entry for entry in entries if entry.value.kind == kind]
@@ -310,7 +319,7 @@ class _Reader:
         """Reads the file or the folder of an lxc.include."""
         name = path(text)
         try:
-            file = posix.open(name, posix.O_RDONLY | posix.O_CLOEXEC)
+            file = _open_included(name)
         except FileNotFoundError as error:
             if name.endswith("/"):
                 return
@@ -332,7 +341,7 @@ class _Reader:
     def folder_member(self, name: str) -> None:
         """Reads a file of a folder that is included; folders in it are left out."""
         try:
-            file = posix.open(name, posix.O_RDONLY | posix.O_CLOEXEC)
+            file = _open_included(name)
         except OSError as error:
             raise Invalid(f"{quoted(name)}: {_reason(error)}") from None
         try:

@@ -504,21 +504,35 @@ def dotted_name(word: str) -> str:
 
 
 def rootfs(text: str) -> tuple[str, str]:
-    """[TYPE:]PATH; types: dir (taken where none is given), overlay, loop, nbd, zfs, lvm, btrfs, rbd."""
+    """[TYPE:]PATH; types: dir, overlay (LOWER[:LOWER...]:UPPER), loop; "" where none is given, then PATH tells."""
     kind, colon, place = text.partition(":")
     if not colon:
-        return "dir", path(text)
+        return "", path(text)
     if kind not in ROOTFS_TYPES:
         hint = "a path with a colon needs 'dir:' before it" if "/" in kind else suggestion(kind, ROOTFS_TYPES)
         raise Invalid(f"unknown type {quoted(kind)}", hint)
     if not place:
         raise Invalid(f"no path after '{kind}:'")
-    return "overlay" if kind == "overlayfs" else kind, path(place)
+    kind = "overlay" if kind == "overlayfs" else kind
+    if kind == "overlay" and not all(place.partition(":")):
+        raise Invalid(f"an overlay has at least two layers, not {quoted(place)}", "overlay:LOWER:UPPER")
+    return kind, path(place)
+
+
+_NOT_OURS = {
+    "btrfs": "a subvolume is a folder (dir:PATH)",
+    "zfs": "zfs(8) mounts a dataset, which then is a folder (dir:PATH)",
+    "lvm": "a volume is a block device, whose path alone says enough",
+    "nbd": "qemu-nbd(8) makes a block device of the file, whose path alone says enough",
+    "rbd": "rbd(8) makes a block device of it, whose path alone says enough",
+}
+"""Types of root file systems that minilxc does not know, and what to write instead."""
 
 
 def rootfs_not_yet(value: tuple[str, str]) -> str | None:
-    """Why a root file system cannot be used now."""
-    return None if value[0] in ("dir", "loop") else f"'{value[0]}' is not supported yet"
+    """Why a root file system is refused."""
+    instead = _NOT_OURS.get(value[0])
+    return f"'{value[0]}' is refused: {instead}" if instead else None
 
 
 def rootfs_options(text: str) -> tuple[str, ...]:
@@ -530,11 +544,6 @@ def rootfs_options(text: str) -> tuple[str, ...]:
         if option == "idmap=":
             raise Invalid("'idmap=' names no map")
     return options
-
-
-def rootfs_options_not_yet(value: tuple[str, ...]) -> str | None:
-    """Why options of the root file system cannot be used now."""
-    return "'idmap=' is not supported yet" if any(word.startswith("idmap=") for word in value) else None
 
 
 def _options(text: str) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 GO = b"G"  # parent: go on
 ASK = b"A"  # child: do what the text names, of the parent's steps that come during the child's
+TREES = b"D"  # parent: detached mounts that it has made, as descriptors, and which they are
 TERMINALS = b"T"  # child: the masters of the pseudo terminals, as descriptors
 FAILED = b"E"  # child: a step failed
 OUTPUT = b"O"  # child: what a hook prints from now on, as a descriptor; its title and command
@@ -88,6 +89,15 @@ class Channel:
         """Child: have the parent do one of its own steps, and wait until it is done."""
         self.send(ASK, step)
         self.wait_to_go_on()
+
+    def ask_for_trees(self, step: str) -> tuple[str, tuple[int, ...]]:
+        """Child: as `ask`, for a step that sends TREES: its text, and the descriptors in it."""
+        self.send(ASK, step)
+        kind, text, descriptors = self.receive()
+        if kind != TREES:
+            posix._exit(1)
+        self.wait_to_go_on()
+        return text, descriptors
 
     def wait_to_go_on(self) -> None:
         """Child: wait until the parent says GO; without a parent there is nothing to start for."""

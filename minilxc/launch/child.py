@@ -88,6 +88,8 @@ def steps(plan: Plan) -> tuple[Step, ...]:
     yielded = [Step("cgroup", lambda inside: cgroups.enter(plan.cgroups, inside.door))]
     # What the caller has left open is nothing that a root file system may lead to (CVE-2024-21626).
     yielded += [Step("inherited descriptors", _close_inherited)]
+    # Before the change of ids, which closes the offsets' file to who is no root of the host. proc_pid(5)
+    yielded += [Step("time namespace", lambda inside: namespaces.make_time_namespace(plan.namespaces))]
     # Nothing below may run as the overflow id: the parent writes the id maps, then says go.
     yielded += [Step("id maps", lambda inside: idmap.enter(plan.idmap, inside.channel))]
     # A parent that dies from here on takes the child with it, whatever step it has reached. After the
@@ -98,7 +100,6 @@ def steps(plan: Plan) -> tuple[Step, ...]:
     if plan.own_core:
         # Before there is anybody who could be left out: what is forked from here on inherits it.
         yielded += [Step("core scheduling", lambda inside: _take_own_core())]
-    yielded += [Step("time namespace", lambda inside: namespaces.make_time_namespace(plan.namespaces))]
     if plan.hooks is not None and plan.hooks.told_namespaces and "time" in plan.namespaces.new:
         yielded += [Step("namespaces", lambda inside: inside.channel.ask("namespaces"))]
     if plan.own_mounts:
@@ -122,7 +123,7 @@ def steps(plan: Plan) -> tuple[Step, ...]:
     # Before entries, which may lie below them.
     yielded += [Step("system mounts", lambda inside: _mount_system(plan, inside))]
     # Before pivot_root: their sources are the host's.
-    yielded += [Step("mounts", lambda inside: mounts.perform(plan.mounts, inside.root))]
+    yielded += [Step("mounts", lambda inside: _mount(plan, inside))]
     if plan.cgroups.auto is not None:
         yielded += [Step("cgroup mounts", lambda inside: _mount_cgroups(plan, inside))]
     if mount_hooks := _hooks(plan, "mount") + _hooks(plan, "autodev"):
@@ -273,7 +274,14 @@ def _label_program(plan: Plan, inside: Inside) -> None:
 
 
 def _attach(plan: Plan, inside: Inside) -> None:
-    inside.root = rootfs.attach(plan.rootfs)
+    if plan.rootfs.path is None:
+        inside.root = rootfs.share()
+        return
+    if plan.rootfs.by_parent and plan.trees is not None:
+        inside.root = plan.trees.receive_rootfs(inside.channel)
+    else:
+        inside.root = rootfs.make(plan.rootfs)
+    rootfs.attach(plan.rootfs, inside.root)
 
 
 def _mount_system(plan: Plan, inside: Inside) -> None:
@@ -322,6 +330,11 @@ def _become_start_hook(plan: Plan, inside: Inside, script: Script) -> None:
 
 def _mount_cgroups(plan: Plan, inside: Inside) -> None:
     mounts.perform(cgroups.mounts(plan.cgroups, inside.door.paths), inside.root)
+
+
+def _mount(plan: Plan, inside: Inside) -> None:
+    made = plan.trees.receive_mounts(inside.channel) if plan.trees is not None and plan.trees.mounts else {}
+    mounts.perform(plan.mounts, inside.root, made)
 
 
 def _terminal(plan: Plan, inside: Inside) -> None:

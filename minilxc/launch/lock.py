@@ -14,38 +14,59 @@ import posix
 from _blake2 import blake2b
 
 from minilxc.errors import StartError
-from minilxc.linux.files import encode, is_directory, normalized
+from minilxc.linux.files import decode, encode, exists, is_directory, is_folder, normalized
 
 DEFAULT_PATH = "/var/lib/lxc"
-"""Where containers are looked for, as LXC does."""
+"""Where root's containers are looked for, as LXC does."""
 
 _SEEK_SET = 0
 _FLOCK = "hhqqi4x"  # struct flock: l_type, l_whence, l_start, l_len, l_pid
 
 
-def state_directory() -> str | None:
-    """Where what runs is kept: /run/minilxc, or that of the user's runtime directory; None without one."""
-    if posix.geteuid() == 0:
-        return "/run/minilxc"
-    from os import environ
+def default_path() -> str:
+    """Where the caller's containers are looked for, as LXC does: /var/lib/lxc, or ~/.local/share/lxc."""
+    return DEFAULT_PATH if posix.geteuid() == 0 else f"{_home()}/.local/share/lxc"
 
-    runtime = environ.get("XDG_RUNTIME_DIR")
-    return f"{runtime}/minilxc" if runtime else None
+
+def _home() -> str:
+    """The home of an ordinary user. Raises StartError."""
+    home = decode(posix.environ.get(b"HOME", b""))
+    if not home.startswith("/"):
+        raise StartError("no home folder", hint="HOME is not set", step="lock")
+    return home.rstrip("/")
+
+
+def state_directory() -> str:
+    """Where what runs is kept: /run/minilxc; for an ordinary user minilxc in $XDG_RUNTIME_DIR.
+
+    That is unset where no session was begun, as under su(1) and in a cron job: then it is in /run/user/UID if
+    that is there, else ~/.cache/minilxc. Raises StartError when there is no home either.
+    """
+    user = posix.geteuid()
+    if user == 0:
+        return "/run/minilxc"
+    runtime = decode(posix.environ.get(b"XDG_RUNTIME_DIR", b""))
+    if runtime:
+        return f"{runtime.rstrip('/')}/minilxc"
+    return f"/run/user/{user}/minilxc" if is_folder(f"/run/user/{user}") else f"{_home()}/.cache/minilxc"
 
 
 def open_state_directory() -> str:
     """The state directory, made if missing (mode 0700) and checked to be ours. Raises StartError."""
     path = state_directory()
-    if path is None:
-        raise StartError("no state directory", hint="set XDG_RUNTIME_DIR", step="lock")
     try:
         try:
             status = posix.lstat(path)
         except FileNotFoundError:
+            if path.endswith("/.cache/minilxc") and not exists(path[: -len("/minilxc")]):
+                posix.mkdir(path[: -len("/minilxc")], 0o700)
             posix.mkdir(path, 0o700)
             status = posix.lstat(path)
     except OSError as error:
-        raise StartError(f"{path}: {error.strerror}", step="lock", errno=error.errno or 0) from None
+        hint = None if posix.geteuid() == 0 else "XDG_RUNTIME_DIR must be a folder of the user's own"
+        raise StartError(
+            f"{path}: {error.strerror}", None, hint, step="lock", errno=error.errno or 0
+        ) from None
     if status.st_uid != posix.geteuid() or status.st_mode & 0o022 or not is_directory(status):
         raise StartError(f"{path}: not a directory of our own that nobody else may write to", step="lock")
     return path

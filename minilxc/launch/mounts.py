@@ -66,6 +66,7 @@ class Mount:
 
     `source` is a path of the host (for a bind, below the root file system when `relative`) or the
     name that the mount table shows; `fstype` is None for a bind. `target` is relative to the root.
+    `idmap`: whose ids a bind shows, container or the path of a user namespace ("": as they are).
     `inside` are mounts below this one, their paths relative to it: they are found through its own
     descriptor, so nobody who changes the root file system meanwhile can put them elsewhere.
     """
@@ -77,6 +78,7 @@ class Mount:
         "fstype",
         "inside",
         "follow",
+        "idmap",
         "optional",
         "options",
         "propagation",
@@ -108,6 +110,7 @@ class Mount:
         optional: bool = False,
         skip_missing: bool = False,
         follow: bool = True,
+        idmap: str = "",
         where: str = "",
         inside: tuple[Mount, ...] = (),
     ) -> None:
@@ -126,6 +129,7 @@ class Mount:
         self.optional = optional
         self.skip_missing = skip_missing
         self.follow = follow
+        self.idmap = idmap
         self.where = where
         self.inside = inside
 
@@ -140,6 +144,7 @@ class Mount:
         what = "remount" if self.remount else f"bind {self.source}" if self.fstype is None else self.fstype
         marks = [word for word in ("recursive", "relative", "optional") if getattr(self, word)]
         marks += [f"create={self.create}"] if self.create else []
+        marks += [f"idmap={self.idmap}"] if self.idmap else []
         marks += self.options
         return f"{what} on /{below}{self.target}" + (f" [{', '.join(marks)}]" if marks else "")
 
@@ -152,6 +157,7 @@ class Flags:
         "attr_set",
         "bind",
         "create",
+        "idmap",
         "optional",
         "options",
         "propagation",
@@ -165,7 +171,7 @@ class Flags:
         self.attr_set = self.attr_clr = self.propagation = 0
         self.bind = self.recursive = self.remount = self.optional = self.relative = False
         self.propagation_recursive = False
-        self.create = ""
+        self.create = self.idmap = ""
         self.options: tuple[str, ...] = ()
 
 
@@ -201,7 +207,9 @@ def read_options(words: Iterable[str], where: str, *, entry: bool) -> Flags:
         elif entry and word == "relative":
             flags.relative = True
         elif word.startswith("idmap="):
-            raise ConfigError("mount option 'idmap=' is not supported yet", where)
+            flags.idmap = word[len("idmap=") :]
+            if not flags.idmap:
+                raise ConfigError("mount option 'idmap=' names no map", where, "container, or a path")
         elif word.startswith("create="):
             raise ConfigError(f"mount option '{word}' is unknown", where, "create=dir or create=file")
         elif "=" in word and not word.startswith("="):
@@ -231,6 +239,9 @@ def from_entry(entry: MountEntry, where: str, prefixes: tuple[str, ...]) -> Moun
             raise ConfigError(f"a bind mount takes no option '{flags.options[0]}'", where)
     elif entry.fstype in ("none", "bind") and not flags.propagation:
         raise ConfigError(f"file system type '{entry.fstype}' without 'bind' in the options", where)
+    if flags.idmap and (not flags.bind or flags.remount or flags.relative):
+        # As in LXC. What lies in the root file system, the parent could reach through its links only.
+        raise ConfigError("'idmap=' is for bind mounts of the host's folders and files", where)
     options = flags.options
     if fstype is not None:
         options = (f"source={entry.source}", *options)
@@ -250,6 +261,7 @@ def from_entry(entry: MountEntry, where: str, prefixes: tuple[str, ...]) -> Moun
         remount=flags.remount,
         create=flags.create,
         optional=flags.optional,
+        idmap=flags.idmap,
         where=where,
     )
 
@@ -311,17 +323,23 @@ def _fstab(config: Config) -> Iterator[tuple[MountEntry, str]]:
 _MOST_BYTES = 1 << 20
 
 
-def perform(mounts: Iterable[Mount], root: int) -> None:
-    """Make `mounts`, in order, below the directory `root`. Raises OSError about a mount not optional."""
-    for mount in mounts:
+def perform(mounts: Iterable[Mount], root: int, made: dict[int, int] | None = None) -> None:
+    """Make `mounts`, in order, below the directory `root`. Raises OSError about a mount not optional.
+
+    `made` are those that the parent has made already, detached, by their place in the order.
+    """
+    for number, mount in enumerate(mounts):
+        tree = made.get(number) if made else None
+        if mount.idmap and tree is None:
+            continue  # optional, and the parent could not make it
         try:
-            _make(mount, root)
+            _make(mount, root, tree)
         except OSError:
             if not mount.optional:
                 raise
 
 
-def _make(mount: Mount, root: int) -> None:
+def _make(mount: Mount, root: int, tree: int | None) -> None:
     try:
         target = open_target(root, mount.target, mount.create, follow=mount.follow)
     except FileNotFoundError:
@@ -331,7 +349,7 @@ def _make(mount: Mount, root: int) -> None:
     try:
         if not mount.remount and _same_directory(target, root):
             raise OSError(EBUSY, "is the root itself (lxc.rootfs.options sets its flags)", "/")
-        new = target if mount.remount else _detached(mount, root)
+        new = target if mount.remount else _detached(mount, root) if tree is None else tree
         try:
             thing = mount.target or "/"
             if mount.fstype is None and (mount.attr_set or mount.attr_clr):

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from minilxc.config.parse import Config
 
 
+_PID_DIGITS = 10
+
+
 class Join:
     """A namespace of another process to join: its kind as in /proc/PID/ns, and an open descriptor of it."""
 
@@ -152,6 +155,8 @@ def from_config(config: Config) -> Namespaces:
 def _join(kind: str, target: str, where: str) -> Join:
     """The namespace `kind` of `target`: a process id, or a running container's name or path."""
     if target.isascii() and target.isdecimal():
+        if len(target) > _PID_DIGITS:
+            raise ConfigError(f"lxc.namespace.share.{kind}: no process has such a number", where)
         pid = int(target)
     else:
         pid = _init_of(target)
@@ -168,7 +173,7 @@ def _init_of(target: str) -> int:
     from minilxc.launch import lock
 
     lxcpath, _, name = target.rpartition("/")
-    holder = lock.holder(lxcpath or lock.DEFAULT_PATH, name)
+    holder = lock.holder(lxcpath or lock.default_path(), name)
     try:
         return int((read_text(f"/proc/{holder}/task/{holder}/children").split() or ["0"])[0])
     except OSError:

@@ -100,6 +100,9 @@ def steps(plan: Plan) -> tuple[Step, ...]:
         yielded += [Step("pre-start hook", lambda outside: _begin_with_hooks(hooks, outside))]
     # Before the child, which is born into one of them: what is wrong with a setting costs no container.
     yielded += [Step("cgroup", lambda outside: _make_cgroups(plan, outside))]
+    if plan.rootfs.prepare is not None:
+        prepare = plan.rootfs.prepare
+        yielded += [Step("rootfs", lambda outside: prepare(plan.rootfs, outside.ends))]
     # All namespaces at birth: the child never is a process of the host that could be mistaken for one.
     yielded += [Step("clone", lambda outside: _clone(plan, outside))]
     if hooks is not None and hooks.told_namespaces:
@@ -121,12 +124,19 @@ def steps(plan: Plan) -> tuple[Step, ...]:
 
 def steps_during(plan: Plan) -> tuple[Step, ...]:
     """The parent's steps that the child asks for, when it has come so far."""
-    return (
+    yielded = [
         Step("limits", lambda outside: limits.apply(plan.limits, outside.pid)),
         Step("namespaces", lambda outside: _keep_namespaces(plan, outside, ("time",))),
         Step("start-host hook", lambda outside: _run_start_host_hooks(plan, outside)),
         Step("device rules", lambda outside: cgroups.rule_devices(plan.cgroups, outside.cgroups)),
-    )
+    ]
+    if plan.trees is not None:
+        trees = plan.trees
+        yielded += [
+            Step("rootfs", lambda outside: trees.send_rootfs(plan.rootfs, outside.pid, outside.ours)),
+            Step("mounts", lambda outside: trees.send_mounts(plan.mounts, outside.pid, outside.ours)),
+        ]
+    return tuple(yielded)
 
 
 def start(plan: Plan, log: Log) -> Started:
@@ -134,8 +144,6 @@ def start(plan: Plan, log: Log) -> Started:
 
     All signals are blocked afterwards: who waits for the container reads them from `Started.signals`.
     """
-    if posix.geteuid() != 0:
-        raise StartError("must be run as root; starting as an ordinary user is not supported yet", plan.name)
     if log.level <= DEBUG:
         for subject, text in plan.lines():
             log.write(DEBUG, subject, text)
@@ -148,6 +156,9 @@ def start(plan: Plan, log: Log) -> Started:
             console, ttys = _listen(plan, outside)
         finally:
             _close_output(outside)
+        if plan.ephemeral is not None:
+            # Only what has run is removed, after all other ends, and before the name is free again.
+            outside.ends.insert(1, ("ephemeral", plan.ephemeral.destroy_with(plan.idmap)))
     except BaseException:
         _undo(outside)
         raise
@@ -346,7 +357,7 @@ def _wait_for_message(plan: Plan, outside: _Outside) -> None:
 
 
 def _has_ended(pidfd: int) -> bool:
-    """Whether the child has; hooks of the host are our children, too."""
+    """Whether the child has; hooks of the host and newuidmap are our children, too."""
     return posix.waitid(posix.P_PIDFD, pidfd, posix.WEXITED | posix.WNOHANG | posix.WNOWAIT) is not None
 
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from minilxc.config.parse import Config
     from minilxc.launch.cgroups import Cgroups
     from minilxc.launch.credentials import Credentials
+    from minilxc.launch.ephemeral import Ephemeral
     from minilxc.launch.hooks import Hooks
     from minilxc.launch.idmap import IdMaps
     from minilxc.launch.labels import Labels
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from minilxc.launch.program import Program
     from minilxc.launch.rootfs import Rootfs
     from minilxc.launch.terminal import Console, Terminal
+    from minilxc.launch.trees import Trees
     from minilxc.seccomp.prepare import Prepared
 
 _NAME_BYTES = 64
@@ -61,6 +63,7 @@ class Plan:
         "console",
         "credentials",
         "death_signal",
+        "ephemeral",
         "filters",
         "hooks",
         "hostname",
@@ -84,6 +87,7 @@ class Plan:
         "sysctls",
         "system_mounts",
         "terminal",
+        "trees",
         "umask",
         "wheres",
         "with_init",
@@ -119,6 +123,8 @@ class Plan:
         program: Program,
         filters: Prepared | None,
         hooks: Hooks | None,
+        trees: Trees | None,
+        ephemeral: Ephemeral | None,
         umask: int,
         wheres: tuple[tuple[str, str, str], ...],
     ) -> None:
@@ -149,6 +155,8 @@ class Plan:
         self.program = program
         self.filters = filters
         self.hooks = hooks
+        self.trees = trees
+        self.ephemeral = ephemeral
         self.umask = umask
         self.wheres = wheres
         self.mapped = idmap is not None
@@ -183,6 +191,8 @@ class Plan:
         for line in self.hooks.lines() if self.hooks is not None else ():
             yield "hook", line
         yield "program", self.program.describe()
+        if self.ephemeral is not None:
+            yield "ephemeral", self.ephemeral.describe()
 
 
 def check_name(name: str) -> str:
@@ -218,6 +228,10 @@ def make(
     and `log_level` the level that was asked for, for hooks.
     Raises ConfigError, PolicyError, StartError or Refused; changes nothing.
     """
+    if posix.geteuid() != 0:
+        from minilxc.launch import ordinary
+
+        ordinary.refuse(config)
     spaces = namespaces.from_config(config)
     _refuse_host_changes(config, spaces)
     maps = idmap.from_config(config, spaces)
@@ -225,6 +239,7 @@ def make(
     network = _network(config, spaces, lambda: _told_to_hooks(config, name, root, log_level), debug)
     person = credentials.from_config(config)
     autodev = config.get("lxc.autodev") and root.path is not None
+    entries = mounts.from_config(config, root, debug)
     return Plan(
         name=name,
         lxcpath=lxcpath,
@@ -239,8 +254,8 @@ def make(
         labels=_labels(config, debug),
         own_core=_own_core(config),
         monitor_mounts=config.get("lxc.monitor.unshare"),
-        system_mounts=system_mounts.from_config(config, person, autodev),
-        mounts=mounts.from_config(config, root, debug),
+        system_mounts=system_mounts.from_config(config, spaces, person, autodev),
+        mounts=entries,
         autodev=autodev,
         terminal=terminal.from_config(config, with_init, maps),
         console=terminal.console_from_config(config),
@@ -253,6 +268,8 @@ def make(
         program=program.from_config(config, command, with_init),
         filters=_filters(config, prepare),
         hooks=_hooks(config, name, root, log_level),
+        trees=_trees(config, root, entries),
+        ephemeral=_ephemeral(config, name, lxcpath, root),
         umask=_current_umask(),
         wheres=_wheres(config) + (network.wheres if network is not None else ()),
     )
@@ -269,6 +286,22 @@ def _network(
     from minilxc.launch import network  # a start without interfaces does not load it
 
     return network.from_config(config, spaces, variables, debug)
+
+
+def _trees(config: Config, root: Rootfs, entries: tuple[Mount, ...]) -> Trees | None:
+    if not root.by_parent and not any(entry.idmap for entry in entries):
+        return None
+    from minilxc.launch import trees
+
+    return trees.from_config(config, root, entries)
+
+
+def _ephemeral(config: Config, name: str, lxcpath: str, root: Rootfs) -> Ephemeral | None:
+    if not config.get("lxc.ephemeral") or not lxcpath:  # nameless: only the config is looked at
+        return None
+    from minilxc.launch import ephemeral
+
+    return ephemeral.from_config(config, name, lxcpath, root)
 
 
 _PERSONALITIES = {None: None, "linux": process.PER_LINUX, "linux32": process.PER_LINUX32}

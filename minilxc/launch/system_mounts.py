@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from minilxc.errors import ConfigError
 from minilxc.launch import devices
 from minilxc.launch.credentials import CAP_NET_ADMIN
 from minilxc.launch.mounts import Mount
@@ -11,10 +12,16 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from minilxc.config.parse import Config
     from minilxc.launch.credentials import Credentials
+    from minilxc.launch.namespaces import Namespaces
 
 
-def from_config(config: Config, credentials: Credentials, autodev: bool) -> tuple[Mount, ...]:
-    """The mounts of lxc.autodev and lxc.mount.auto, without those of control groups (see `cgroups`)."""
+def from_config(
+    config: Config, namespaces: Namespaces, credentials: Credentials, autodev: bool
+) -> tuple[Mount, ...]:
+    """The mounts of lxc.autodev and lxc.mount.auto, without those of control groups (see `cgroups`).
+
+    Raises ConfigError.
+    """
     found: list[Mount] = []
     if autodev:
         found.append(devices.tmpfs(config.get("lxc.autodev.tmpfs.size")))
@@ -22,6 +29,10 @@ def from_config(config: Config, credentials: Credentials, autodev: bool) -> tupl
         if word == "proc":
             found.append(_proc(mode, CAP_NET_ADMIN not in credentials.dropped))
         elif word == "sys":
+            if "user" in namespaces.new and "net" not in namespaces.new:
+                # The kernel: sysfs shows the network's devices, so who mounts it must have power over that.
+                what = "lxc.mount.auto: 'sys' with lxc.idmap takes a network namespace of the container's own"
+                raise ConfigError(what, config.where("lxc.mount.auto"), "lxc.net.0.type = empty")
             found.append(_sys(mode))
     return tuple(found)
 

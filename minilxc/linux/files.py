@@ -9,7 +9,9 @@ import posix
 import sys
 
 # inode(7)
-S_IFMT, S_IFDIR, S_IFCHR, S_IFREG = 0o170000, 0o040000, 0o020000, 0o100000
+S_IFMT, S_IFIFO, S_IFCHR, S_IFDIR, S_IFBLK, S_IFREG = (
+    0o170000, 0o010000, 0o020000, 0o040000, 0o060000, 0o100000,
+)  # fmt: skip
 
 
 def encode(text: str) -> bytes:
@@ -40,6 +42,11 @@ def is_directory(status: posix.stat_result) -> bool:
     return status.st_mode & S_IFMT == S_IFDIR
 
 
+def is_fifo(status: posix.stat_result) -> bool:
+    """Whether `status` is that of a pipe, with a name or without."""
+    return status.st_mode & S_IFMT == S_IFIFO
+
+
 def exists(path: str) -> bool:
     """Whether something is at `path`, links followed."""
     return _format(path) != 0
@@ -53,6 +60,11 @@ def is_folder(path: str) -> bool:
 def is_file(path: str) -> bool:
     """Whether a regular file is at `path`, links followed."""
     return _format(path) == S_IFREG
+
+
+def is_block_device(path: str) -> bool:
+    """Whether a block device is at `path`, links followed."""
+    return _format(path) == S_IFBLK
 
 
 def same(one: str, other: str) -> bool:

@@ -242,11 +242,12 @@ def test_dry_run_finds_the_errors_that_a_start_finds(container):
 # --- who may start
 
 
-def test_ordinary_user_is_told_that_root_is_needed(container):
+def test_ordinary_user_is_told_what_the_config_lacks(container):
     box = container()
     result = box.run("true", wrap=("setpriv", "--reuid=1000", "--regid=1000", "--clear-groups"))
-    why = "must be run as root; starting as an ordinary user is not supported yet"
-    assert result == (1, "", f"minilxc: {box.name}: {why}\n")
+    why = "a container of an ordinary user needs an id map"
+    hint = "(add lxc.idmap = u 0 1000 1 and lxc.idmap = g 0 1000 1)"
+    assert result == (1, "", f"minilxc: {box.file}: {why} {hint}\n")
 
 
 def test_root_without_the_powers_is_told_what_failed(container):

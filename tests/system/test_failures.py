@@ -43,10 +43,10 @@ STEPS = {
     "child": (
         "cgroup",
         "inherited descriptors",
+        "time namespace",
         "id maps",
         "death signal",
         "session",
-        "time namespace",
         "mount propagation",
         "rootfs",
         "host name",

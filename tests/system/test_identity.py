@@ -154,6 +154,13 @@ def test_clocks_are_moved_by_the_offsets(container, verb):
     ]
 
 
+@BOTH
+def test_clocks_of_a_mapped_container_are_moved_too(container, verb):
+    """After the change of ids the offsets' file is root's."""
+    box = container(*MAPPED, "lxc.time.offset.boot = 1000000s")
+    assert box.read("cat", "/proc/self/timens_offsets", verb=verb).split()[-2:] == ["1000000", "0"]
+
+
 def test_negative_offset_with_a_fraction_is_exact(container):
     box = container("lxc.time.offset.monotonic = -1500ms")
     assert box.read("cat", "/proc/self/timens_offsets").split()[:3] == ["monotonic", "-2", "500000000"]

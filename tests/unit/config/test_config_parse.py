@@ -277,7 +277,7 @@ def test_interfaces_are_taken_back(clear: str) -> None:
     ("text", "new", "value"),
     [
         ("lxc.utsname = a", "lxc.uts.name", "a"),
-        ("lxc.rootfs = /a", "lxc.rootfs.path", ("dir", "/a")),
+        ("lxc.rootfs = /a", "lxc.rootfs.path", ("", "/a")),
         ("lxc.seccomp = /a", "lxc.seccomp.profile", "/a"),
         ("lxc.mount = /a", "lxc.mount.fstab", "/a"),
         ("lxc.tty = 4", "lxc.tty.max", 4),
@@ -370,14 +370,12 @@ def test_an_old_key_can_be_wrong_too(text: str, line: str) -> None:
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        ("lxc.rootfs.path = overlay:/a:/b", "c:1: lxc.rootfs.path: 'overlay' is not supported yet"),
-        ("lxc.rootfs.options = idmap=container", "c:1: lxc.rootfs.options: 'idmap=' is not supported yet"),
+        ("lxc.rootfs.path = btrfs:/a", "c:1: lxc.rootfs.path: 'btrfs' is refused: a subvolume is a folder (dir:PATH)"),
         ("lxc.mount.auto = proc\nlxc.mount.auto = shmounts:/a", "c:2: lxc.mount.auto: 'shmounts' is not supported yet"),
         (
             "lxc.cgroup.dir.monitor = a",
             "c:1: lxc.cgroup.dir.monitor: refused, because the monitor gets no group of its own",
         ),
-        ("lxc.ephemeral = 1", "c:1: lxc.ephemeral: not supported yet"),
         ("lxc.seccomp.notify.proxy = unix:/a", "c:1: lxc.seccomp.notify.proxy: not supported yet"),
         ("lxc.log.syslog = daemon", "c:1: lxc.log.syslog: refused, because minilxc does not write to syslog"),
         ("lxc.apparmor.raw = deny /x rw,",
@@ -393,7 +391,7 @@ def test_what_is_not_supported_is_refused_by_name(text: str, line: str) -> None:
     [
         "lxc.cgroup.devices.deny = a\nlxc.cgroup.devices.deny =",
         "lxc.cgroup2.a.b = 1\nlxc.cgroup2 =",
-        "lxc.rootfs.path = overlay:/a:/b\nlxc.rootfs.path = /a",
+        "lxc.rootfs.path = zfs:/a\nlxc.rootfs.path = /a",
         "lxc.mount.auto = shmounts:/a\nlxc.mount.auto =",
         "lxc.hook.start = /a\nlxc.hook =",
         "lxc.apparmor.profile = generated\nlxc.apparmor.profile = unconfined",
@@ -410,15 +408,15 @@ def test_what_is_taken_back_or_harmless_is_fine(text: str) -> None:
 
 def test_all_problems_are_told_for_a_check(tmp_path: Path) -> None:
     file = tmp_path / "c"
-    file.write_text("lxc.nonsense = 1\nfoo\nlxc.tty.max = x\nlxc.ephemeral = 1\n\0\nlxc.uts.name = a")
+    file.write_text("lxc.nonsense = 1\nfoo\nlxc.tty.max = x\nlxc.sched.core = 1\n\0\nlxc.uts.name = a")
     config, errors, notes = Config.examine(str(file), ["lxc.x=1"])
-    assert config.where("lxc.ephemeral") == f"{file}:4"
+    assert config.where("lxc.sched.core") == f"{file}:4"
     assert [str(error) for error in errors] + [note.text for note in notes] == [
         f"{file}:1: lxc.nonsense: unknown key",
         f"{file}:3: lxc.tty.max: expected a whole number, not 'x'",
         f"{file}:5: a NUL byte, after which LXC would ignore the rest",
         "-s lxc.x=1: lxc.x: unknown key",
-        f"{file}:4: lxc.ephemeral: not supported yet",
+        f"{file}:4: lxc.sched.core: not supported yet",
         "ignored, because it does not begin with 'lxc.': 'foo'",
     ]
     _, errors, _ = Config.examine(str(tmp_path / "none"))

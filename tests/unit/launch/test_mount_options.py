@@ -126,7 +126,7 @@ def test_words_of_lxc():
         ("=x", "c:1: mount option '=x' is unknown"),
         ("create=socket", "c:1: mount option 'create=socket' is unknown (create=dir or create=file)"),
         ("create=", "c:1: mount option 'create=' is unknown (create=dir or create=file)"),
-        ("idmap=container", "c:1: mount option 'idmap=' is not supported yet"),
+        ("idmap=", "c:1: mount option 'idmap=' names no map (container, or a path)"),
         ("rr", "c:1: mount option 'rr' is unknown"),
     ],
 )
