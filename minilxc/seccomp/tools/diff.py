@@ -40,7 +40,10 @@ def options(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> int:
-    """Compare `args.a` and `args.b`. Returns 0 when they are the same, 1 when not; raises MinilxcError."""
+    """Compare `args.a` and `args.b`. Raises MinilxcError.
+
+    Returns 0 when they are the same, 1 when not, 2 when no difference was found but there may be one.
+    """
     try:
         return _run(args)
     except MinilxcError as error:
@@ -65,7 +68,15 @@ def _run(args: Namespace) -> int:
         common.print_json(_json(contents, results))
     else:
         _print(contents, results)
-    return 1 if any(found.differences for _, found in results) else 0
+    same = _same(results)
+    return _TROUBLE if same is None else 0 if same else 1
+
+
+def _same(results: list[tuple[Machine, Comparison]]) -> bool | None:
+    """Whether the two mean the same on all machines; None when that is not known."""
+    if any(found.differences for _, found in results):
+        return False
+    return True if all(found.proved for _, found in results) else None
 
 
 def _machine(contents: list[tuple[bytes, str]]) -> Machine | None:
@@ -150,7 +161,7 @@ def _json(contents: list[tuple[bytes, str]], results: list[tuple[Machine, Compar
     return {
         "a": contents[0][1],
         "b": contents[1][1],
-        "same": not any(found.differences for _, found in results),
+        "same": _same(results),
         "machines": [
             {
                 "machine": machine.name,

@@ -383,13 +383,28 @@ def test_a_program_that_calculates_is_searched_and_that_is_said(tmp_path: Path) 
     (tmp_path / "adds").write_bytes(adds.encode())
     (tmp_path / "plain").write_bytes(Program(plain, big=False).encode())
     status, shown, error = seccomp("diff", "adds", "plain", "--arch", "riscv64", cwd=tmp_path)
-    assert (status, shown) == (0, "")
+    assert (status, shown) == (2, "")
+    told = json.loads(seccomp("diff", "adds", "plain", "--arch", "riscv64", "--json", cwd=tmp_path)[1])
+    assert (told["same"], told["machines"][0]["proved"]) == (None, False)
     assert (
         error == "minilxc: riscv64: these programs can only be searched for differences: there may be more\n"
     )
     plain[1] = Instruction(JUMP_EQUAL, 0, 1, 8)
     (tmp_path / "plain").write_bytes(Program(plain, big=False).encode())
     assert seccomp("diff", "adds", "plain", "--arch", "riscv64", cwd=tmp_path)[0] == 1
+
+
+def test_a_program_that_looks_at_the_instruction_pointer_is_not_compared(tmp_path: Path) -> None:
+    looks = [
+        Instruction(LOAD, 0, 0, 8),
+        Instruction(JUMP_EQUAL, 0, 1, 0x31),
+        Instruction(RETURN, 0, 0, 0x00050001),
+    ]
+    allow = Instruction(RETURN, 0, 0, 0x7FFF0000)
+    (tmp_path / "looks").write_bytes(Program([*looks, allow], big=False).encode())
+    (tmp_path / "allow").write_bytes(Program([allow], big=False).encode())
+    line = "a program looks at the instruction pointer, so its answers depend on more than the call"
+    assert seccomp("diff", "looks", "allow", cwd=tmp_path) == (2, "", f"minilxc: {line}\n")
 
 
 # --- the solver
@@ -433,6 +448,29 @@ def test_masks_that_overlap_in_too_many_ways_are_searched_and_that_is_said() -> 
     assert not found.proved
     check(ours, theirs, found, random.Random(0), rounds=500)
     assert compare(ours, ours, AMD64).proved
+
+
+def test_a_comparison_bit_by_bit_is_proved_to_be_the_whole_one() -> None:
+    """What convert writes for `!=` on the half of an argument, and what libseccomp makes of it."""
+    allow, refuse = Instruction(RETURN, 0, 0, 0x7FFF0000), Instruction(RETURN, 0, 0, 0x00050001)
+    whole = [
+        part
+        for at in (32, 16)
+        for part in (Instruction(LOAD, 0, 0, at), Instruction(JUMP_EQUAL, 1, 0, 9), allow)
+    ]
+    bits = [
+        part
+        for at in (16, 32)
+        for bit in range(31, -1, -1)
+        for part in (
+            Instruction(LOAD, 0, 0, at),
+            Instruction(AND, 0, 0, 1 << bit),
+            Instruction(JUMP_EQUAL, 1, 0, 9 & 1 << bit),
+            allow,
+        )
+    ]
+    found = compare(Program([*whole, refuse], big=False), Program([*bits, refuse], big=False), AMD64)
+    assert (found.differences, found.proved) == ((), True)
 
 
 def test_hundreds_of_filters_are_compared_in_their_number() -> None:
