@@ -12,7 +12,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from minilxc.errors import PolicyError
-from minilxc.seccomp import calls, policy, rules
+from minilxc.seccomp import calls, policy, rules, symbolic
 from minilxc.seccomp.arch import machine_by_word
 from minilxc.seccomp.build import build_rules
 from minilxc.seccomp.diff import compare, meaning
@@ -428,7 +428,12 @@ def test_the_solver_finds_the_least_word_or_none(demands: list[tuple[int, str, i
     assert solve(Demand(Word(16, mask), op, k) for mask, op, k in demands) == least
 
 
-def test_masks_that_overlap_in_too_many_ways_are_searched_and_that_is_said() -> None:
+def test_masks_that_overlap_in_too_many_ways_are_searched_and_that_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(symbolic, "_MAX_OPEN", 10)
+    symbolic._solve.cache_clear()
+
     def program(bits: list[int]) -> Program:
         tests = [
             part
