@@ -91,6 +91,7 @@ def start(plan: Plan, log: Log) -> Started:
     except BaseException:
         _undo(outside)
         raise
+    outside.page.unmap()
     log.write(INFO, "start", f"process 1 is {outside.pid}")
     return Started(outside.pid, outside.pidfd, outside.held, outside.signals, console, ttys)
 
@@ -109,6 +110,7 @@ def _undo(outside: _Outside) -> None:
         posix.close(outside.pidfd)
     outside.ours.close()
     outside.theirs.close()
+    outside.page.unmap()
     posix.close(outside.signals)
     if outside.held >= 0:
         posix.close(outside.held)

@@ -185,7 +185,8 @@ def make(
     `command` takes the place of the config's program; `with_init` is the difference between execute
     and start. `prepare(path, newer)` gives the filters of a policy, `newer` being None or the action
     for calls newer than it and the place that says so; `debug(level, subject, text)` is the log.
-    Raises ConfigError, PolicyError, StartError or Refused; changes nothing.
+    Raises ConfigError, PolicyError, StartError or Refused. Makes nothing of the container; what it keeps
+    is the policy's program, in the cache of `prepare`, and descriptors of namespaces to join.
     """
     spaces, loopback = namespaces.from_config(config)
     _refuse_host_changes(config, spaces)
@@ -286,13 +287,20 @@ def _wheres(config: Config) -> tuple[tuple[str, str, str], ...]:
     return tuple(where for where in found if where[2])
 
 
+def newer_action(config: Config) -> tuple[str, str] | None:
+    """The action for calls newer than the policy, and the place that says so; None without one."""
+    action = config.get(_NEWER)
+    return None if action is None else (action, f"{config.where(_NEWER)}: {_NEWER}")
+
+
 def _filters(config: Config, prepare: Callable[[str, tuple[str, str] | None], Prepared]) -> Prepared | None:
     path = config.get("lxc.seccomp.profile")
-    newer = config.get(_NEWER)
-    newer_where = config.where(_NEWER) or ""
+    newer = newer_action(config)
     if path is None:
         if newer is not None:
-            raise ConfigError(f"{_NEWER}: there is no policy", newer_where, "lxc.seccomp.profile names one")
+            raise ConfigError(
+                f"{_NEWER}: there is no policy", config.where(_NEWER), "lxc.seccomp.profile names one"
+            )
         return None
     where = config.where("lxc.seccomp.profile") or ""
     if not exists(path) or is_folder(path):
@@ -308,4 +316,4 @@ def _filters(config: Config, prepare: Callable[[str, tuple[str, str] | None], Pr
             where,
             "lxc.seccomp.allow_nesting = 1 stacks both",
         )
-    return prepare(path, None if newer is None else (newer, f"{newer_where}: {_NEWER}"))
+    return prepare(path, newer)

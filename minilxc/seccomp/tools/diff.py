@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from minilxc.errors import MinilxcError, UsageError, printable
 
-from .. import inputs
+from .. import calls, inputs
 from ..arch import ABIS, X32_BIT
 from ..diff import Comparison, compare
 from ..disassemble import action_words
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 SUMMARY = "show the calls that two policies or programs answer otherwise"
 
+_FEW = 20  # calls
 _LAST = 0xFFFFFFFE  # -1 is no call, but what a tracer writes to have none made
 _TROUBLE = 2  # as diff(1): 1 says that they differ
 
@@ -103,17 +104,28 @@ def _print(contents: list[tuple[bytes, str]], results: list[tuple[Machine, Compa
 
 
 def _lines(rows: list[Difference]) -> Iterator[str]:
-    """A line for each difference of one ABI; where no call is answered alike, one for most of them."""
-    most = None
+    """A line for each difference of one ABI; where few calls are answered alike, one for most of them."""
+    common = Counter((each.ours, each.theirs) for each in rows if each.always).most_common(1)
+    most = common[0][0] if common else None
     if len(rows) > 1 and _is_everything(rows):
-        common = Counter((each.ours, each.theirs) for each in rows if each.always).most_common(1)
-        most = common[0][0] if common else None
+        alike: list[str] = []
+    elif most and len(rows) > _FEW and (abi := rows[0].abi):
+        numbers = {each.first for each in rows}
+        alike = [name for number, name in sorted(calls.names(abi).items()) if number not in numbers]
+        if len(alike) > _FEW or not any(not each.call and each.last >= X32_BIT - 1 for each in rows):
+            most = None
+    else:
+        most = None
     for each in rows:
         if not (each.always and (each.ours, each.theirs) == most):
             answers = f"{action_words(each.ours)} -> {action_words(each.theirs)}"
             yield f"{_subject(each)}: {answers}{_example(each)}"
     if most:
-        yield f"{_abi(rows[0])}: every other call: {action_words(most[0])} -> {action_words(most[1])}"
+        answers = f"{action_words(most[0])} -> {action_words(most[1])}"
+        same = (
+            f" but {', '.join(alike)}, which {'is' if len(alike) == 1 else 'are'} the same" if alike else ""
+        )
+        yield f"{_abi(rows[0])}: every other call{same}: {answers}"
 
 
 def _is_everything(rows: list[Difference]) -> bool:

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from minilxc.errors import PolicyError
 from minilxc.seccomp import calls, policy, rules, symbolic
+from minilxc.seccomp.actions import meaning
 from minilxc.seccomp.arch import machine_by_word
 from minilxc.seccomp.build import build_rules
-from minilxc.seccomp.diff import compare, meaning
+from minilxc.seccomp.diff import compare
 from minilxc.seccomp.program import AND, JUMP_EQUAL, LOAD, RETURN, Instruction, Program
 from minilxc.seccomp.stats import library_program
 from minilxc.seccomp.symbolic import Test as Demand
@@ -366,6 +367,20 @@ def test_pairs_that_differ_in_one_instruction(program: Program, place: int, answ
 def test_pairs_of_any_programs(ours: Program, theirs: Program, seed: int) -> None:
     found = compare(ours, theirs, AMD64)
     check(ours, theirs, found, random.Random(seed), rounds=200)
+
+
+def test_where_nearly_every_call_differs_one_line_says_so(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("2\nallowlist errno 1\n[all]\nread\nwrite\n")
+    (tmp_path / "b").write_text("2\nallowlist errno 38\n[all]\nread\nwrite\nmknod errno 5\n")
+    shown = """\
+--- a
++++ b
+s390x: mknod (14): errno 1 -> errno 5
+s390x: every other call but read, write, which are the same: errno 1 -> errno 38
+s390: mknod (14): errno 1 -> errno 5
+s390: every other call but read, write, which are the same: errno 1 -> errno 38
+"""
+    assert seccomp("diff", "a", "b", "--arch", "s390x", cwd=tmp_path) == (1, shown, "")
 
 
 def test_a_program_that_calculates_is_searched_and_that_is_said(tmp_path: Path) -> None:
