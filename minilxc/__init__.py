@@ -10,6 +10,10 @@ if TYPE_CHECKING:
 __all__ = ["Policy"]
 
 
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]
+
+
 def __getattr__(name: str) -> object:
     if name == "Policy":
         from minilxc.seccomp.api import Policy

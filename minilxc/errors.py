@@ -15,7 +15,12 @@ def printable(text: str) -> str:
     """`text` with control characters and undecodable bytes escaped, fit for one line of a terminal."""
     if text.isprintable():
         return text
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    return "".join(c if c.isprintable() else _escaped(c) for c in text)
+
+
+def _escaped(c: str) -> str:
+    byte = ord(c) - 0xDC00  # of a text that was read with "surrogateescape"
+    return f"\\x{byte:02x}" if 0x80 <= byte <= 0xFF else ascii(c)[1:-1]
 
 
 SHORT = 0.66

@@ -51,8 +51,7 @@ def main(argv: Sequence[str] | None = None, finish: Callable[[], None] | None = 
     if finish and words[:1] in _QUICK:
         finish()
     try:
-        if sys.stdout is not None:  # it was closed
-            sys.stdout.flush()
+        sys.stdout.flush()
     except OSError as error:
         _tell(f"minilxc: standard output: {error.strerror}")
         status = status or 1
@@ -66,6 +65,9 @@ def _fill_standard_descriptors() -> None:
             posix.fstat(descriptor)
         except OSError:
             posix.open("/dev/null", posix.O_RDWR)  # the lowest number that is free: this one
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # Python makes no stream of a closed descriptor
+            setattr(sys, name, open("/dev/null", mode))  # noqa: SIM115  it stays open to the end
 
 
 def run(words: list[str]) -> int:

@@ -10,6 +10,7 @@ from minilxc.errors import MinilxcError, UsageError
 from minilxc.launch import lock
 from minilxc.launch import plan as planning
 from minilxc.linux import features
+from minilxc.linux.files import is_file
 from minilxc.log import NAMES, WARN
 
 TYPE_CHECKING = False
@@ -50,8 +51,8 @@ def run(words: Sequence[str]) -> int:
 def _checked_plan(given: options.Given, name: str) -> Plan | None:
     """The plan of a start, or None after all that speaks against one has been said."""
     lxcpath = given.get(options.PATH) or lock.default_path()
-    path = start.config_path(given, lxcpath, name)
-    config, wrong, notes = Config.examine(path, given.all(options.DEFINE))
+    source = start.config_path(given, lxcpath, name)
+    config, wrong, notes = Config.examine(source, given.all(options.DEFINE))
     for note in notes:
         print(f"{note.where}: {NAMES[note.level].lower()}: {note.text}")
     for error in wrong:
@@ -71,8 +72,9 @@ def _checked_plan(given: options.Given, name: str) -> Plan | None:
             )
         except MinilxcError as error:
             _complain(str(error))
-    if not policy.judged and config.get("lxc.seccomp.profile") is not None:
-        policy.judge(config.get("lxc.seccomp.profile"), None)
+    path = config.get("lxc.seccomp.profile")
+    if not policy.judged and path is not None and is_file(path):
+        policy.judge(path, planning.newer_action(config))
     return plan if policy.good else None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from argparse import ArgumentParser
 from importlib import import_module
@@ -11,8 +12,6 @@ from minilxc.errors import SHORT, PolicyError, UsageError, suggestion
 
 if TYPE_CHECKING:
     from typing import NoReturn
-
-SUMMARY = "work with seccomp policies"
 
 COMMANDS: Final = {
     "check": "minilxc.seccomp.tools.check",
@@ -28,7 +27,11 @@ COMMANDS: Final = {
 
 
 class _Parser(ArgumentParser):
-    """Tells what is wrong as all of minilxc does, on one line."""
+    """Tells what is wrong as all of minilxc does, on one line; -0x1 is a number, as -1 is."""
+
+    def __init__(self, prog: str, description: str) -> None:
+        super().__init__(prog=prog, description=description, allow_abbrev=False)
+        self._negative_number_matcher = re.compile(r"-(0[xX][0-9a-fA-F]+|[0-9]+)")
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(message, hint=f"{self.prog} --help tells more")
@@ -47,10 +50,10 @@ def run(argv: list[str]) -> int:
         hint = suggestion(argv[0], COMMANDS, SHORT) or f"there are {', '.join(COMMANDS)}"
         raise UsageError(f"unknown command 'seccomp {argv[0]}'", hint=hint)
     command = import_module(COMMANDS[argv[0]])
-    parser = _Parser(prog=f"minilxc seccomp {argv[0]}", description=command.SUMMARY, allow_abbrev=False)
+    parser = _Parser(f"minilxc seccomp {argv[0]}", command.SUMMARY)
     command.options(parser)
     try:
-        status: int = command.run(parser.parse_args(argv[1:]))
+        status: int = command.run(parser.parse_intermixed_args(argv[1:]))
     except SystemExit:  # argparse has printed help
         return 0
     except PolicyError as error:

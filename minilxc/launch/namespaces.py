@@ -77,10 +77,16 @@ def join(namespaces: Namespaces) -> tuple[tuple[int, int], ...]:
 
 
 def leave(own: tuple[tuple[int, int], ...]) -> None:
-    """Parent: go back to where `join` came from."""
+    """Parent: go back to where `join` came from; into all of them, whatever one says. Raises OSError."""
+    failed = None
     for descriptor, flag in own:
-        process.setns(descriptor, flag, "the caller's namespace")
+        try:
+            process.setns(descriptor, flag, "the caller's namespace")
+        except OSError as error:
+            failed = error
         posix.close(descriptor)
+    if failed is not None:
+        raise failed
 
 
 def make_time_namespace(namespaces: Namespaces) -> None:

@@ -162,6 +162,7 @@ def start(plan: Plan, log: Log) -> Started:
     except BaseException:
         _undo(outside)
         raise
+    outside.page.unmap()
     log.write(INFO, "start", f"process 1 is {outside.pid}")
     return Started(outside, console, ttys)
 
@@ -199,6 +200,7 @@ def _undo(outside: _Outside) -> None:
         posix.close(outside.pidfd)
     outside.ours.close()
     outside.theirs.close()
+    outside.page.unmap()
     _end(outside.ends, outside.log)
     posix.close(outside.signals)
 

@@ -226,7 +226,8 @@ def make(
     and start. `prepare(path, newer)` gives the filters of a policy, `newer` being None or the action
     for calls newer than it and the place that says so; `debug(level, subject, text)` is the log,
     and `log_level` the level that was asked for, for hooks.
-    Raises ConfigError, PolicyError, StartError or Refused; changes nothing.
+    Raises ConfigError, PolicyError, StartError or Refused. Makes nothing of the container; what it keeps
+    is the policy's program, in the cache of `prepare`, and descriptors of namespaces to join.
     """
     if posix.geteuid() != 0:
         from minilxc.launch import ordinary
@@ -410,13 +411,20 @@ def _told_to_hooks(config: Config, name: str, root: Rootfs, log_level: int) -> d
     return hooks.environment(config, name, root, log_level)
 
 
+def newer_action(config: Config) -> tuple[str, str] | None:
+    """The action for calls newer than the policy, and the place that says so; None without one."""
+    action = config.get(_NEWER)
+    return None if action is None else (action, f"{config.where(_NEWER)}: {_NEWER}")
+
+
 def _filters(config: Config, prepare: Callable[[str, tuple[str, str] | None], Prepared]) -> Prepared | None:
     path = config.get("lxc.seccomp.profile")
-    newer = config.get(_NEWER)
-    newer_where = config.where(_NEWER) or ""
+    newer = newer_action(config)
     if path is None:
         if newer is not None:
-            raise ConfigError(f"{_NEWER}: there is no policy", newer_where, "lxc.seccomp.profile names one")
+            raise ConfigError(
+                f"{_NEWER}: there is no policy", config.where(_NEWER), "lxc.seccomp.profile names one"
+            )
         return None
     where = config.where("lxc.seccomp.profile") or ""
     if not exists(path) or is_folder(path):
@@ -432,4 +440,4 @@ def _filters(config: Config, prepare: Callable[[str, tuple[str, str] | None], Pr
             where,
             "lxc.seccomp.allow_nesting = 1 stacks both",
         )
-    return prepare(path, None if newer is None else (newer, f"{newer_where}: {_NEWER}"))
+    return prepare(path, newer)

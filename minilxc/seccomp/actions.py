@@ -26,6 +26,9 @@ WORDS = {
 MAX_ERRNO = 4094
 """libseccomp's limit; the kernel's is 4095."""
 
+_KERNELS_MAX_ERRNO = 4095
+_KNOWN = (KILL_PROCESS, KILL_THREAD, TRAP, ERRNO, NOTIFY, TRACE, LOG, ALLOW)
+
 _NAMES = {
     KILL_PROCESS: "KILL_PROCESS",
     KILL_THREAD: "KILL_THREAD",
@@ -57,3 +60,13 @@ def word(action: int) -> str:
 def runs(action: int) -> bool:
     """True when the kernel carries the call out without asking anybody (allow, log)."""
     return action in (ALLOW, LOG)
+
+
+def meaning(action: int) -> int:
+    """`action` without what the kernel ignores of it (seccomp(2))."""
+    kind, data = action & 0xFFFF0000, action & 0xFFFF
+    if kind not in _KNOWN:
+        return KILL_PROCESS
+    if kind == ERRNO:
+        return kind + min(data, _KERNELS_MAX_ERRNO)
+    return action if kind in (TRAP, TRACE) else kind

@@ -122,6 +122,8 @@ def known(name: str) -> bool:
     """True when some ABI has a call of this name."""
     if name in _NEWER or name in _NEWER_X86_64:
         return True
+    if not name.isascii():
+        return False
     lib = library()
     # a name that exists elsewhere only has a pseudo number below -1 here
     return bool(lib.resolve_syscall(lib.Arch.NATIVE, name) != -1)

@@ -12,7 +12,7 @@ architecture, or takes more than _MAX_STEPS steps for a call, is searched instea
 with words at and around each number of both programs, combined as far as _MAX_SAMPLES goes, and
 `Comparison.proved` says so. A difference that is told is real in either case: both programs were run.
 
-Compared is what the kernel does with an answer, so data that it ignores does not count (`meaning`).
+Compared is what the kernel does with an answer, so data that it ignores does not count (`actions.meaning`).
 """
 
 from __future__ import annotations
@@ -51,14 +51,10 @@ if TYPE_CHECKING:
     from .program import Program
     from .symbolic import Region
 
+_POINTER = 8  # the place of instruction_pointer in struct seccomp_data
 _MAX_STEPS = 50_000
 _MAX_SAMPLES = 500
 _NUMBERS: Final = WORD + 1
-_ERRNO_LIMIT = 4095
-_KNOWN: Final = (
-    *(actions.KILL_PROCESS, actions.KILL_THREAD, actions.TRAP, actions.ERRNO),
-    *(actions.NOTIFY, actions.TRACE, actions.LOG, actions.ALLOW),
-)
 
 
 class Difference(NamedTuple):
@@ -93,8 +89,17 @@ class Comparison(NamedTuple):
 
 
 def compare(ours: Program, theirs: Program, machine: Machine) -> Comparison:
-    """Where two valid programs of one byte order differ. `machine` has the ABIs that are told by name."""
+    """Where two valid programs of one byte order differ. `machine` has the ABIs that are told by name.
+
+    Raises MinilxcError where one looks at the instruction pointer, which says nothing of a call.
+    """
     pair = (ours, theirs)
+    if any(
+        code == LOAD and _POINTER <= k < ARGS for program in pair for code, _, _, k in program.instructions
+    ):
+        raise MinilxcError(
+            "a program looks at the instruction pointer, so its answers depend on more than the call"
+        )
     tests = [test for program in pair for test in _tests(program, {})]
     proved = None not in tests and all(
         test.word.mask == WORD for test in tests if test and test.word.offset == ARCH
@@ -117,16 +122,6 @@ def compare(ours: Program, theirs: Program, machine: Machine) -> Comparison:
             for each in differences:
                 others.setdefault(each._replace(audit=0), each)
     return Comparison((*found, *others.values()), proved)
-
-
-def meaning(action: int) -> int:
-    """`action` without what the kernel ignores of it (seccomp(2))."""
-    kind, data = action & 0xFFFF0000, action & 0xFFFF
-    if kind not in _KNOWN:
-        return actions.KILL_PROCESS
-    if kind == actions.ERRNO:
-        return kind + min(data, _ERRNO_LIMIT)
-    return action if kind in (actions.TRAP, actions.TRACE) else kind
 
 
 # --- one audit value
@@ -183,7 +178,7 @@ class _Result:
         self._wide = not sharing or sharing[0].wide
         high = ARGS + (0 if pair[0].big else 4)
         self._known = {ARCH: audit} | ({} if self._wide else {high + 8 * arg: 0 for arg in range(6)})
-        self._decisions = Decisions(pair, self._known, meaning)
+        self._decisions = Decisions(pair, self._known, actions.meaning)
 
     def sorted(self) -> list[Difference]:
         """What was found: by number, neighbouring ranges that are alike as one."""
@@ -251,7 +246,7 @@ class _Result:
     ) -> None:
         """Note that a call is answered otherwise, after the programs have said so themselves."""
         given = [program.simulate(self._audit, number, args)[0] for program in self._pair]
-        assert [meaning(action) for action in given] == [ours, theirs]
+        assert [actions.meaning(action) for action in given] == [ours, theirs]
         first, last = self._classes.starts[place], self._classes.last(place)
         key = (place, ours, theirs)
         if key not in self._found:
@@ -283,7 +278,7 @@ class _Result:
         try:
             if any(test is None for program in self._pair for test in _tests(program, words)):
                 raise _TooManyError
-            decisions = Decisions(self._pair, words, meaning)
+            decisions = Decisions(self._pair, words, actions.meaning)
             found = _compare_nodes(decisions, decisions.node(0, START), decisions.node(1, START), {})
         except _TooManyError:
             self.proved = False
@@ -299,7 +294,9 @@ class _Result:
         if not self._sampled:
             self._sampled = tuple(_samples(self._pair, self._wide))
         for args in self._sampled:
-            ours, theirs = (meaning(program.simulate(self._audit, number, args)[0]) for program in self._pair)
+            ours, theirs = (
+                actions.meaning(program.simulate(self._audit, number, args)[0]) for program in self._pair
+            )
             if ours != theirs:
                 for place in places:
                     at = number if len(places) == 1 else self._classes.starts[place]

@@ -187,11 +187,11 @@ def _operand(program: Program, at: int, meaning: _Meaning | None) -> tuple[str, 
 
 
 def action_words(action: int) -> str:
-    """An action as a policy writes it, or as documentation does where policies have no word for it."""
-    try:
-        return actions.word(action)
-    except StopIteration:
-        return actions.name(action)
+    """What the kernel does with an answer, as a policy writes it: seccomp(2) ignores data that has no use."""
+    kind, data = action & 0xFFFF0000, action & 0xFFFF
+    if kind == actions.TRAP and data:
+        return f"trap {data}"
+    return actions.word(actions.meaning(action))
 
 
 def _meanings(program: Program) -> dict[int, _Meaning]:

@@ -103,9 +103,10 @@ def explain(rules: Rules, call: str | int, args: Sequence[int | None] = ()) -> t
     A number is one of the machine's own ABI (or has x32's bit); on other ABIs the call of that name is
     meant, and a number without a name is explained for its ABI alone. `args` are up to six words, None
     where not known, as are those left out.
-    Raises UsageError for a name that no ABI knows, PolicyError for filters that contradict each other.
+    Raises UsageError for a name that no ABI knows and for what is no number or no argument, PolicyError
+    for filters that contradict each other.
     """
-    known = (*args, *(None,) * (6 - len(args)))
+    known = _words(args)
     if isinstance(call, int):
         abi = owner(rules, call)
         name = calls.names(abi).get(call)
@@ -123,9 +124,11 @@ def explain_abi(rules: Rules, abi: Abi, call: str | int, args: Sequence[int | No
 
     A number is one of that ABI's; where it has x32's bit, or lacks it, one of the ABI beside it.
 
-    Raises UsageError for a name that the ABI does not have.
+    Raises UsageError for a name that the ABI does not have, and for what is no number or no argument.
     """
-    known = (*args, *(None,) * (6 - len(args)))
+    known = _words(args)
+    if isinstance(call, int):
+        _check_number(call)
     if isinstance(call, int) and abi.audit == rules.machine.native.audit:
         abi = owner(rules, call)
     ruled = next(each for each in rules.abis if each.abi == abi)
@@ -149,12 +152,9 @@ def explain_all(rules: Rules) -> Iterator[Explanation]:
             else:
                 yield _explanation(rules, each, call_number(number), number, "", (None,) * 6)
         for span in each.spans:
-            first, last = span.numbers.start, span.numbers[-1]
-            first = max((number + 1 for number in table if number in span.numbers), default=first)
-            if first <= last:
-                yield _explanation(
-                    rules, each, f"{call_number(first)} to {call_number(last)}", first, "", (None,) * 6
-                )
+            for gap in _gaps(span.numbers, {*table, *each.entries}):
+                name = f"{call_number(gap.start)} to {call_number(gap[-1])}" if len(gap) > 1 else ""
+                yield _explanation(rules, each, name or call_number(gap.start), gap.start, "", (None,) * 6)
         if each.abi.multiplexed:
             for name in (*calls.SOCKETCALL_PARTS, *calls.IPC_PARTS):
                 if name not in calls.table(each.abi):
@@ -166,13 +166,38 @@ def owner(rules: Rules, number: int) -> Abi:
 
     Raises UsageError for a number that is no call's.
     """
-    if not 0 <= number <= MAX_CALL:
-        raise UsageError(f"{number} is no system call number: it has 32 bits")
+    _check_number(number)
     native = rules.machine.native
     if native.base == X32_BIT > number:
         raise UsageError(f"{number} is no call of x32: it does not have x32's bit, {X32_BIT:#x}")
     sharing = (each.abi for each in rules.abis if each.abi.audit == native.audit)
     return next((abi for abi in sharing if abi.base == X32_BIT and number >= X32_BIT), native)
+
+
+def _check_number(number: int) -> None:
+    """Raises UsageError for a number that is no call's."""
+    if not 0 <= number <= MAX_CALL:
+        raise UsageError(f"{number} is no system call number: it has 32 bits")
+
+
+def _words(args: Sequence[int | None]) -> Args:
+    """Six argument words, negative ones as 64 bits show them. Raises UsageError for what a call cannot be given."""
+    if len(args) > 6:
+        raise UsageError(f"{len(args)} arguments: a system call has at most 6")
+    for arg in args:
+        if arg is not None and not -(1 << 63) <= arg < 1 << 64:
+            raise UsageError(f"argument {arg} is larger than 64 bits")
+    known = (arg if arg is None else arg & 0xFFFFFFFFFFFFFFFF for arg in args)
+    return (*known, *(None,) * (6 - len(args)))
+
+
+def _gaps(numbers: range, taken: set[int]) -> Iterator[range]:
+    """What is left of `numbers` between those that are `taken`."""
+    first = numbers.start
+    for number in (*sorted(number for number in taken if number in numbers), numbers.stop):
+        if first < number:
+            yield range(first, number)
+        first = number + 1
 
 
 def _of_abi(rules: Rules, ruled: AbiRules, call: str, args: Args) -> Iterator[Explanation]:

@@ -214,6 +214,11 @@ def enosys(machine: Machine) -> int:
     return _ENOSYS[_errnos(machine.errnos)]
 
 
+def action_on(machine: Machine, said: Newer) -> int:
+    """The kernel's value of an action on `machine`, which may number its errno in its own way."""
+    return _errno_on(machine, said.errno_name, said.action)
+
+
 def holds(test: Filter, word: int) -> bool:
     """True when the filter matches the argument `word`."""
     if test.op == "&=":

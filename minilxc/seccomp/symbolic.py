@@ -309,18 +309,22 @@ def _solve(tests: frozenset[Test]) -> int | None:
         if len(following) > _MAX_OPEN:
             raise TooHardError
         found = following
-    return min(
-        (word for left, word in found.items() if all(test.op in ("==", "<=") for test in left)), default=None
-    )
+    return min(found.values(), default=None)
 
 
 def _narrowed(tests: frozenset[Test], bit: int, chosen: int) -> frozenset[Test] | None:
-    """The tests that stay open when a word's `bit` is `chosen` (0 or `bit`); None when one fails by it."""
+    """The tests that stay open when a word's `bit` is `chosen` (0 or `bit`); None when one fails by it.
+
+    The higher bits of a test's word and k are the same.
+    """
     left = []
     for test in tests:
         ours, theirs = chosen & test.word.mask, test.k & bit
         if ours == theirs:
-            left.append(test)
+            if (test.word.mask | test.k) & (bit - 1):
+                left.append(test)
+            elif test.op in ("!=", ">"):
+                return None  # no lower bit can tell the two apart any more
         elif test.op == "==" or test.op == (">" if ours < theirs else "<="):
             return None
     return frozenset(left)

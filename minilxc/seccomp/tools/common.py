@@ -5,20 +5,22 @@ from __future__ import annotations
 import errno
 import json
 import os
+import stat
 import sys
 from typing import TYPE_CHECKING
 
 from minilxc.errors import MinilxcError
 
 from .. import arch
-from ..policy import Newer, newer
 from ..source import drain, read
+from . import words
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from typing import Any, TextIO
 
     from ..arch import Machine
+    from ..policy import Newer
 
 STDIN = "<stdin>"
 """What messages call standard input."""
@@ -51,8 +53,8 @@ def add_newer(parser: ArgumentParser) -> None:
 
 
 def newer_action(args: Namespace) -> Newer | None:
-    """What `--newer` says, None without it. Raises PolicyError."""
-    return None if args.newer is None else newer(args.newer, "--newer")
+    """What `--newer` says, None without it. Raises UsageError."""
+    return None if args.newer is None else words.action(args.newer, "--newer")
 
 
 def add_json(parser: ArgumentParser) -> None:
@@ -89,7 +91,7 @@ def write(path: str, data: bytes, *, binary: bool) -> None:
     try:
         found = os.stat(path)
     except FileNotFoundError:
-        _replace(path, data)
+        _replace(os.path.realpath(path), data, None)
         return
     for fd in (1, 2):
         # /dev/stdout may lead to a file which the shell opened, perhaps to append to it
@@ -101,7 +103,7 @@ def write(path: str, data: bytes, *, binary: bool) -> None:
             _pour(fd, data, path, binary)
             return
     if os.path.isfile(path):
-        _replace(os.path.realpath(path), data)
+        _replace(os.path.realpath(path), data, stat.S_IMODE(found.st_mode))
         return
     fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOCTTY)
     try:
@@ -118,12 +120,14 @@ def _pour(fd: int, data: bytes, name: str, binary: bool) -> None:
         data = data[os.write(fd, data) :]
 
 
-def _replace(path: str, data: bytes) -> None:
-    """Put a file with `data` in the place of `path` in one step."""
+def _replace(path: str, data: bytes, mode: int | None) -> None:
+    """Put a file with `data` in the place of `path` in one step, with the permissions `mode` (None: the usual)."""
     temporary = f"{path}.{os.getpid()}.tmp"
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
     try:
         try:
+            if mode is not None:
+                os.fchmod(fd, mode)
             if os.write(fd, data) != len(data):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         finally:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from minilxc.errors import MinilxcError, UsageError, printable
 
-from .. import inputs
+from .. import calls, inputs
 from ..arch import ABIS, X32_BIT
 from ..diff import Comparison, compare
 from ..disassemble import action_words
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 SUMMARY = "show the calls that two policies or programs answer otherwise"
 
+_FEW = 20  # calls
 _LAST = 0xFFFFFFFE  # -1 is no call, but what a tracer writes to have none made
 _TROUBLE = 2  # as diff(1): 1 says that they differ
 
@@ -40,7 +41,10 @@ def options(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> int:
-    """Compare `args.a` and `args.b`. Returns 0 when they are the same, 1 when not; raises MinilxcError."""
+    """Compare `args.a` and `args.b`. Raises MinilxcError.
+
+    Returns 0 when they are the same, 1 when not, 2 when no difference was found but there may be one.
+    """
     try:
         return _run(args)
     except MinilxcError as error:
@@ -65,7 +69,15 @@ def _run(args: Namespace) -> int:
         common.print_json(_json(contents, results))
     else:
         _print(contents, results)
-    return 1 if any(found.differences for _, found in results) else 0
+    same = _same(results)
+    return _TROUBLE if same is None else 0 if same else 1
+
+
+def _same(results: list[tuple[Machine, Comparison]]) -> bool | None:
+    """Whether the two mean the same on all machines; None when that is not known."""
+    if any(found.differences for _, found in results):
+        return False
+    return True if all(found.proved for _, found in results) else None
 
 
 def _machine(contents: list[tuple[bytes, str]]) -> Machine | None:
@@ -92,17 +104,28 @@ def _print(contents: list[tuple[bytes, str]], results: list[tuple[Machine, Compa
 
 
 def _lines(rows: list[Difference]) -> Iterator[str]:
-    """A line for each difference of one ABI; where no call is answered alike, one for most of them."""
-    most = None
+    """A line for each difference of one ABI; where few calls are answered alike, one for most of them."""
+    common = Counter((each.ours, each.theirs) for each in rows if each.always).most_common(1)
+    most = common[0][0] if common else None
     if len(rows) > 1 and _is_everything(rows):
-        common = Counter((each.ours, each.theirs) for each in rows if each.always).most_common(1)
-        most = common[0][0] if common else None
+        alike: list[str] = []
+    elif most and len(rows) > _FEW and (abi := rows[0].abi):
+        numbers = {each.first for each in rows}
+        alike = [name for number, name in sorted(calls.names(abi).items()) if number not in numbers]
+        if len(alike) > _FEW or not any(not each.call and each.last >= X32_BIT - 1 for each in rows):
+            most = None
+    else:
+        most = None
     for each in rows:
         if not (each.always and (each.ours, each.theirs) == most):
             answers = f"{action_words(each.ours)} -> {action_words(each.theirs)}"
             yield f"{_subject(each)}: {answers}{_example(each)}"
     if most:
-        yield f"{_abi(rows[0])}: every other call: {action_words(most[0])} -> {action_words(most[1])}"
+        answers = f"{action_words(most[0])} -> {action_words(most[1])}"
+        same = (
+            f" but {', '.join(alike)}, which {'is' if len(alike) == 1 else 'are'} the same" if alike else ""
+        )
+        yield f"{_abi(rows[0])}: every other call{same}: {answers}"
 
 
 def _is_everything(rows: list[Difference]) -> bool:
@@ -150,7 +173,7 @@ def _json(contents: list[tuple[bytes, str]], results: list[tuple[Machine, Compar
     return {
         "a": contents[0][1],
         "b": contents[1][1],
-        "same": not any(found.differences for _, found in results),
+        "same": _same(results),
         "machines": [
             {
                 "machine": machine.name,

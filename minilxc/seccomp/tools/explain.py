@@ -9,14 +9,24 @@ from typing import TYPE_CHECKING, Any
 from minilxc.errors import UsageError, printable
 
 from .. import actions, policy, rules
-from ..explain import call_number, comparison, condition, explain, explain_all, shown, verdict
-from . import common, words
+from ..arch import X32_BIT
+from ..explain import (
+    call_number,
+    comparison,
+    condition,
+    explain,
+    explain_abi,
+    explain_all,
+    shown,
+    verdict,
+)
+from . import common, programs, words
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from collections.abc import Iterable, Iterator
 
-    from ..arch import Machine
+    from ..arch import Abi, Machine
     from ..explain import Explanation, Reason
     from ..rules import Rules
 
@@ -37,9 +47,11 @@ def options(parser: ArgumentParser) -> None:
         "args",
         metavar="ARG",
         nargs="*",
+        default=[],
         help="what the call is given: numbers, names as AF_UNIX, _ for one that is not known, as are those left out",
     )
     common.add_arch(parser)
+    programs.add_abi(parser, "only what the ABI answers, as in a section; a number is one of its own")
     parser.add_argument(
         "--action",
         metavar="ACTION",
@@ -57,6 +69,7 @@ def run(args: Namespace) -> int:
     if args.action is not None and not everything:
         raise UsageError("--action is for 'all'")
     call, given = words.call(args.call), words.arguments(args.args)
+    wanted = None if args.action in (None, "errno") else words.action(args.action, "--action")
     machines = common.machines(args)
     newer = common.newer_action(args)
     text, path = common.read_input(args.policy)
@@ -65,9 +78,9 @@ def run(args: Namespace) -> int:
     answers: list[tuple[Machine, Rules, list[Explanation]]] = []
     for machine in machines:
         ruled = rules.build(parsed, machine, notify=True, newer=newer)
-        found: Iterable[Explanation] = explain_all(ruled) if everything else explain(ruled, call, given)
+        found = _explanations(ruled, programs.abi(args, machine), None if everything else call, given)
         if args.action is not None:
-            found = _answered(found, args.action)
+            found = _answered(found, None if wanted is None else rules.action_on(machine, wanted))
         answers.append((machine, ruled, list(found)))
     if args.json:
         common.print_json(
@@ -84,7 +97,7 @@ def run(args: Namespace) -> int:
             lines.append(paint.strong(f"{machine.name}:"))
         if everything:
             lines += [_row(each, paint) for each in found]
-            if args.action is None:
+            if args.action is None and args.abi is None:
                 lines += _rest(ruled, paint)
         else:
             lines += [line for each in found for line in _block(each, source, paint)]
@@ -124,16 +137,22 @@ class _Paint:
         return self._in("33" if action is None else "32" if actions.runs(action) else "31", text)
 
 
-def _answered(found: Iterable[Explanation], word: str) -> Iterator[Explanation]:
-    """Those that `word`, an action, may be the answer to."""
-    wanted = words.action(word)
+def _explanations(
+    ruled: Rules, abi: Abi | None, call: str | int | None, given: tuple[int | None, ...]
+) -> Iterable[Explanation]:
+    """What is to be told: of `call` (None: of every call) on the machine's ABIs, or on `abi` alone."""
+    if abi is not None and isinstance(call, int):
+        return (explain_abi(ruled, abi, call, given),)
+    found = explain_all(ruled) if call is None else explain(ruled, call, given)
+    return (each for each in found if abi in (None, each.abi))
+
+
+def _answered(found: Iterable[Explanation], wanted: int | None) -> Iterator[Explanation]:
+    """Those that may be answered by the action `wanted` (None: by any errno)."""
     for each in found:
         given = {reason.action for reason in each.possible}
-        if (
-            any(action & 0xFFFF0000 == actions.ERRNO for action in given)
-            if wanted is None
-            else given & wanted
-        ):
+        errnos = (action for action in given if action & 0xFFFF0000 == actions.ERRNO)
+        if wanted in given or (wanted is None and any(True for _ in errnos)):
             yield each
 
 
@@ -144,7 +163,7 @@ def _heading(found: Explanation) -> str:
     if found.via:
         assert found.args[0] is not None
         return f"{found.abi.name}: {found.call} as {found.via} {found.args[0]} ({found.number})"
-    name = f"{found.call} ({call_number(found.number)})" if found.call[0].isalpha() else found.call
+    name = f"{found.call} ({call_number(found.number)})" if not found.call[0].isdigit() else found.call
     return f"{found.abi.name}: {name}"
 
 
@@ -169,6 +188,8 @@ def _rest(ruled: Rules, paint: _Paint) -> Iterator[str]:
     """What is answered to that which has no row."""
     word = paint.answer(actions.word(ruled.default), ruled.default)
     yield f"any other number: {word}  ({printable(ruled.where)})"
+    if all(each.abi.base == X32_BIT for each in ruled.abis):
+        yield f"any number without x32's bit: {paint.answer('kill', actions.KILL_THREAD)}"
     yield f"any other architecture: {paint.answer('kill', actions.KILL_THREAD)}"
 
 
@@ -190,7 +211,9 @@ def _block(found: Explanation, source: _Source, paint: _Paint) -> Iterator[str]:
                 word = found.args[judged.test.arg]
                 assert word is not None
                 outcome = "holds" if judged.holds else "does not hold"
-                yield f"    {comparison(judged.test)} {outcome}: it is {shown(word)}"
+                passed = word if found.abi.wide else word & 0xFFFFFFFF
+                cut = f", of which {found.abi.name} passes {shown(passed)}" if passed != word else ""
+                yield f"    {comparison(judged.test)} {outcome}: it is {shown(word)}{cut}"
     if not found.exact:
         yield "  several of these lines may hold together: which one counts is said when the arguments are given"
 
@@ -212,8 +235,10 @@ def _show(lines: Iterable[str], paged: bool) -> None:
     if paged and pager and sys.stdout.isatty():
         import subprocess
 
+        # less shows colours when it is told to; FRX is what git gives it
+        environment = {"LESS": "FRX", **os.environ}
         try:
-            subprocess.run(pager, input=text.encode(errors="surrogateescape"), check=False)
+            subprocess.run(pager, env=environment, input=text.encode(errors="surrogateescape"), check=False)
         except OSError:
             pass  # a pager that is not there keeps nobody from the answer
         else:

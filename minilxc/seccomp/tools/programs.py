@@ -39,22 +39,21 @@ def load(args: Namespace) -> Input:
     return found
 
 
-def add_abi(parser: ArgumentParser) -> None:
+def add_abi(parser: ArgumentParser, help: str) -> None:
     """Declare `--abi ABI`; `abi` reads it."""
-    parser.add_argument(
-        "--abi",
-        metavar="ABI",
-        help="the machine's ABI that makes the call, as in a section (default: its own)",
-    )
+    parser.add_argument("--abi", metavar="ABI", help=help)
 
 
-def abi(args: Namespace, of: Machine) -> Abi:
-    """The ABI that `--abi` names, the machine's own without it. Raises UsageError."""
+def abi(args: Namespace, machine: Machine | None = None) -> Abi | None:
+    """The ABI that `--abi` names, None without it. Raises UsageError, also when `machine` does not have it."""
     if args.abi is None:
-        return of.native
+        return None
     found = arch.abi_by_section(args.abi)
     if found is None:
         raise UsageError(
             f"unknown ABI '{args.abi}'", hint=suggestion(args.abi.lower(), arch.section_words(), SHORT)
         )
+    if machine is not None and found not in machine.abis:
+        have = ", ".join(each.name for each in machine.abis)
+        raise UsageError(f"{machine.name} does not have the ABI {found.name}", hint=f"it has {have}")
     return found

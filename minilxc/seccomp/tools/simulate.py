@@ -34,10 +34,11 @@ def options(parser: ArgumentParser) -> None:
         "args",
         metavar="ARG",
         nargs="*",
+        default=[],
         help="what the call is given: numbers, or names as AF_UNIX; 0 where left out",
     )
     programs.add_machine(parser)
-    programs.add_abi(parser)
+    programs.add_abi(parser, "the machine's ABI that makes the call, as in a section (default: its own)")
     common.add_newer(parser)
     common.add_json(parser)
 
@@ -46,7 +47,7 @@ def run(args: Namespace) -> int:
     """Run the program of `args.file` on `args.call`. Returns 0; raises MinilxcError."""
     call, given = words.call(args.call), _known(words.arguments(args.args))
     found = programs.load(args)
-    abi = programs.abi(args, found.machine)
+    abi = programs.abi(args) or found.machine.native
     number = call if isinstance(call, int) else _number(abi, call)
     if number > MAX_CALL:
         raise UsageError(f"{number} is no system call number: it has 32 bits")
@@ -68,7 +69,9 @@ def _known(given: Sequence[int | None]) -> tuple[int, ...]:
     """Arguments to run with: each one has a value."""
     known = tuple(value for value in given if value is not None)
     if len(known) != len(given):
-        raise UsageError(f"'{words.UNKNOWN}' is no argument to run a program with")
+        raise UsageError(
+            f"'{words.UNKNOWN}' is no argument to run a program with", hint="0, or another number"
+        )
     return known
 
 

@@ -92,7 +92,7 @@ def test_missing_name_is_told(verb):
         ("é", "é"),
         ("a b", "a b"),
         ("\x1b[31m", "\\x1b[31m"),
-        ("\udcff", "\\udcff"),
+        ("\udcff", "\\xff"),
         ("a\u202e", "a\\u202e"),
         ("\uff11", "\uff11"),
     ],
@@ -135,6 +135,20 @@ def test_closed_output_is_no_bug():
         assert "Traceback" not in ran.stderr
         assert "bug" not in ran.stderr
         assert ran.returncode in (0, 1)
+
+
+@pytest.mark.parametrize("close", [">&-", "<&-", ">&- 2>&-"])
+@pytest.mark.parametrize(
+    "command",
+    ["check p", "explain p read", "disasm p", "simulate p read", "stats p", "diff p q", "compile p -o -"],
+)
+def test_closed_streams_are_no_bug_of_the_tools(command, close, tmp_path):
+    (tmp_path / "p").write_text("2\ndenylist\nmknod errno 1\n")
+    (tmp_path / "q").write_text("2\ndenylist\nmkdir errno 1\n")
+    ran = subprocess.run(
+        ["sh", "-c", f'"$0" seccomp {command} {close}', MINILXC], capture_output=True, cwd=tmp_path
+    )
+    assert (ran.returncode, ran.stderr) == (1 if command.startswith("diff") else 0, b"")
 
 
 def test_full_output_is_told():

@@ -408,15 +408,15 @@ def test_what_is_taken_back_or_harmless_is_fine(text: str) -> None:
 
 def test_all_problems_are_told_for_a_check(tmp_path: Path) -> None:
     file = tmp_path / "c"
-    file.write_text("lxc.nonsense = 1\nfoo\nlxc.tty.max = x\nlxc.sched.core = 1\n\0\nlxc.uts.name = a")
+    file.write_text("lxc.nonsense = 1\nfoo\nlxc.tty.max = x\nlxc.log.syslog = daemon\n\0\nlxc.uts.name = a")
     config, errors, notes = Config.examine(str(file), ["lxc.x=1"])
-    assert config.where("lxc.sched.core") == f"{file}:4"
+    assert config.where("lxc.log.syslog") == f"{file}:4"
     assert [str(error) for error in errors] + [note.text for note in notes] == [
         f"{file}:1: lxc.nonsense: unknown key",
         f"{file}:3: lxc.tty.max: expected a whole number, not 'x'",
         f"{file}:5: a NUL byte, after which LXC would ignore the rest",
         "-s lxc.x=1: lxc.x: unknown key",
-        f"{file}:4: lxc.sched.core: not supported yet",
+        f"{file}:4: lxc.log.syslog: refused, because minilxc does not write to syslog",
         "ignored, because it does not begin with 'lxc.': 'foo'",
     ]
     _, errors, _ = Config.examine(str(tmp_path / "none"))

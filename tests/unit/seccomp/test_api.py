@@ -58,6 +58,12 @@ def test_answers(asked: tuple[object, ...], answer: str | None, policy: Policy) 
     assert policy.answer(*asked) == answer  # type: ignore[arg-type]
 
 
+def test_negative_arguments_are_what_64_bits_show_of_them() -> None:
+    policy = Policy.from_text("2\ndenylist\npersonality errno 1 [0,5,>]\n")
+    assert policy.answer("x86_64", "personality", [-1]) == "errno 1"
+    assert policy.answer("x86", "personality", [-1]) == "errno 1"
+
+
 def test_the_same_line_in_an_allowlist_is_for_the_native_abi() -> None:
     policy = Policy.from_text(b"2\nallowlist\nread\n")
     assert policy.answer("x86", "read", arch="amd64") == "kill"
@@ -84,13 +90,25 @@ def test_explanations(policy: Policy) -> None:
 
 
 def test_errors(policy: Policy) -> None:
-    for asked in [("x86_65", "read"), ("x86_64", "waitpid"), ("all", "read"), ("x86_64", -1)]:
+    for asked in [
+        ("x86_64", "read", [1] * 7),
+        ("x86_64", "read", [1 << 64]),
+        ("x86", 1 << 40),
+        ("x86_65", "read"),
+        ("x86_64", "waitpid"),
+        ("all", "read"),
+        ("x86_64", -1),
+    ]:
         with pytest.raises(UsageError):
             policy.answer(*asked)
     with pytest.raises(UsageError, match="did you mean 'mknod'"):
         policy.explain("mkmod")
     with pytest.raises(AttributeError, match="no attribute 'Polcy'"):
         _ = minilxc.Polcy  # type: ignore[attr-defined]
+
+
+def test_the_package_names_what_it_has() -> None:
+    assert "Policy" in dir(minilxc)
 
 
 def test_importing_the_package_loads_none_of_it() -> None:

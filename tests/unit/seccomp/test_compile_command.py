@@ -95,6 +95,17 @@ def test_notify_where_the_user_says_that_somebody_answers(tmp_path: Path) -> Non
     )
 
 
+def test_a_file_that_is_there_keeps_its_permissions(tmp_path: Path) -> None:
+    (tmp_path / "out").write_bytes(b"old")
+    (tmp_path / "out").chmod(0o600)
+    (tmp_path / "link").symlink_to("new")
+    for name in ("out", "link"):
+        assert command("compile", "-", "-o", name, stdin="2\nallowlist\nread\n", cwd=tmp_path).returncode == 0
+    assert (tmp_path / "out").stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "new").read_bytes() == (tmp_path / "out").read_bytes()
+
+
 def test_a_policy_that_stops_execve_can_be_compiled(tmp_path: Path) -> None:
     assert command("compile", "-", "-o", "out", stdin="2\nallowlist\nread\n", cwd=tmp_path).returncode == 0
 

@@ -12,10 +12,11 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from minilxc.errors import PolicyError
-from minilxc.seccomp import calls, policy, rules
+from minilxc.seccomp import calls, policy, rules, symbolic
+from minilxc.seccomp.actions import meaning
 from minilxc.seccomp.arch import machine_by_word
 from minilxc.seccomp.build import build_rules
-from minilxc.seccomp.diff import compare, meaning
+from minilxc.seccomp.diff import compare
 from minilxc.seccomp.program import AND, JUMP_EQUAL, LOAD, RETURN, Instruction, Program
 from minilxc.seccomp.stats import library_program
 from minilxc.seccomp.symbolic import Test as Demand
@@ -368,6 +369,20 @@ def test_pairs_of_any_programs(ours: Program, theirs: Program, seed: int) -> Non
     check(ours, theirs, found, random.Random(seed), rounds=200)
 
 
+def test_where_nearly_every_call_differs_one_line_says_so(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("2\nallowlist errno 1\n[all]\nread\nwrite\n")
+    (tmp_path / "b").write_text("2\nallowlist errno 38\n[all]\nread\nwrite\nmknod errno 5\n")
+    shown = """\
+--- a
++++ b
+s390x: mknod (14): errno 1 -> errno 5
+s390x: every other call but read, write, which are the same: errno 1 -> errno 38
+s390: mknod (14): errno 1 -> errno 5
+s390: every other call but read, write, which are the same: errno 1 -> errno 38
+"""
+    assert seccomp("diff", "a", "b", "--arch", "s390x", cwd=tmp_path) == (1, shown, "")
+
+
 def test_a_program_that_calculates_is_searched_and_that_is_said(tmp_path: Path) -> None:
     adds = Program(
         [
@@ -383,13 +398,28 @@ def test_a_program_that_calculates_is_searched_and_that_is_said(tmp_path: Path) 
     (tmp_path / "adds").write_bytes(adds.encode())
     (tmp_path / "plain").write_bytes(Program(plain, big=False).encode())
     status, shown, error = seccomp("diff", "adds", "plain", "--arch", "riscv64", cwd=tmp_path)
-    assert (status, shown) == (0, "")
+    assert (status, shown) == (2, "")
+    told = json.loads(seccomp("diff", "adds", "plain", "--arch", "riscv64", "--json", cwd=tmp_path)[1])
+    assert (told["same"], told["machines"][0]["proved"]) == (None, False)
     assert (
         error == "minilxc: riscv64: these programs can only be searched for differences: there may be more\n"
     )
     plain[1] = Instruction(JUMP_EQUAL, 0, 1, 8)
     (tmp_path / "plain").write_bytes(Program(plain, big=False).encode())
     assert seccomp("diff", "adds", "plain", "--arch", "riscv64", cwd=tmp_path)[0] == 1
+
+
+def test_a_program_that_looks_at_the_instruction_pointer_is_not_compared(tmp_path: Path) -> None:
+    looks = [
+        Instruction(LOAD, 0, 0, 8),
+        Instruction(JUMP_EQUAL, 0, 1, 0x31),
+        Instruction(RETURN, 0, 0, 0x00050001),
+    ]
+    allow = Instruction(RETURN, 0, 0, 0x7FFF0000)
+    (tmp_path / "looks").write_bytes(Program([*looks, allow], big=False).encode())
+    (tmp_path / "allow").write_bytes(Program([allow], big=False).encode())
+    line = "a program looks at the instruction pointer, so its answers depend on more than the call"
+    assert seccomp("diff", "looks", "allow", cwd=tmp_path) == (2, "", f"minilxc: {line}\n")
 
 
 # --- the solver
@@ -413,7 +443,12 @@ def test_the_solver_finds_the_least_word_or_none(demands: list[tuple[int, str, i
     assert solve(Demand(Word(16, mask), op, k) for mask, op, k in demands) == least
 
 
-def test_masks_that_overlap_in_too_many_ways_are_searched_and_that_is_said() -> None:
+def test_masks_that_overlap_in_too_many_ways_are_searched_and_that_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(symbolic, "_MAX_OPEN", 10)
+    symbolic._solve.cache_clear()
+
     def program(bits: list[int]) -> Program:
         tests = [
             part
@@ -433,6 +468,29 @@ def test_masks_that_overlap_in_too_many_ways_are_searched_and_that_is_said() -> 
     assert not found.proved
     check(ours, theirs, found, random.Random(0), rounds=500)
     assert compare(ours, ours, AMD64).proved
+
+
+def test_a_comparison_bit_by_bit_is_proved_to_be_the_whole_one() -> None:
+    """What convert writes for `!=` on the half of an argument, and what libseccomp makes of it."""
+    allow, refuse = Instruction(RETURN, 0, 0, 0x7FFF0000), Instruction(RETURN, 0, 0, 0x00050001)
+    whole = [
+        part
+        for at in (32, 16)
+        for part in (Instruction(LOAD, 0, 0, at), Instruction(JUMP_EQUAL, 1, 0, 9), allow)
+    ]
+    bits = [
+        part
+        for at in (16, 32)
+        for bit in range(31, -1, -1)
+        for part in (
+            Instruction(LOAD, 0, 0, at),
+            Instruction(AND, 0, 0, 1 << bit),
+            Instruction(JUMP_EQUAL, 1, 0, 9 & 1 << bit),
+            allow,
+        )
+    ]
+    found = compare(Program([*whole, refuse], big=False), Program([*bits, refuse], big=False), AMD64)
+    assert (found.differences, found.proved) == ((), True)
 
 
 def test_hundreds_of_filters_are_compared_in_their_number() -> None:

@@ -139,7 +139,7 @@ def test_instructions_that_only_foreign_programs_have() -> None:
         L1  ja   L3
         L2  jgt  0x9, L4
         L3  ret  trace 5
-        L4  ret  0x12340000
+        L4  ret  kill_process
             and  0x1
             ret  a"""
     )

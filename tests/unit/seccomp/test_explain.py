@@ -267,6 +267,60 @@ def test_the_table_goes_through_the_pager_on_a_terminal_only(here: Path) -> None
     assert shown.count("\n") > 300
 
 
+def test_arguments_have_names_and_options_stand_anywhere(tmp_path: Path) -> None:
+    (tmp_path / "p").write_text("2\ndenylist\nclone errno 1 [0,0x10020000,&=,0x10020000]\n")
+    asked = ("explain", "p", "clone", "--arch", "riscv64", "CLONE_NEWUSER|CLONE_NEWNS|CLONE_VM")
+    shown = """\
+riscv64: clone (220): errno 1
+  p:3: clone errno 1 [0,0x10020000,&=,0x10020000]
+    argument 0 & 0x10020000 == 0x10020000 holds: it is 0x10020100
+"""
+    assert seccomp(*asked, cwd=tmp_path) == (0, shown, "")
+    assert seccomp("explain", "p", "clone", "-0x1", "--arch", "riscv64", "--json", cwd=tmp_path)[0] == 0
+
+
+def test_what_an_abi_cuts_off_is_told(tmp_path: Path) -> None:
+    (tmp_path / "p").write_text("2\ndenylist\npersonality errno 1 [0,8,==]\n")
+    shown = seccomp("explain", "p", "personality", "0x100000008", "--arch", "i386", cwd=tmp_path)[1]
+    assert "argument 0 == 8 holds: it is 0x100000008, of which x86 passes 8\n" in shown
+
+
+def test_an_abi_alone_takes_its_own_numbers(tmp_path: Path) -> None:
+    (tmp_path / "p").write_text("2\ndenylist\nmknod errno 1\n")
+    shown = "x86: mknod (14): errno 1\n  p:3: mknod errno 1\n"
+    for call in ("14", "mknod"):
+        asked = ("explain", "p", call, "--abi", "i386", "--arch", "amd64")
+        assert seccomp(*asked, cwd=tmp_path) == (0, shown, "")
+
+
+def test_names_that_begin_with_an_underscore_have_their_number(tmp_path: Path) -> None:
+    (tmp_path / "p").write_text("2\ndenylist\n_llseek errno 5\n")
+    shown = seccomp("explain", "p", "_llseek", "--arch", "i386", cwd=tmp_path)[1]
+    assert shown == "x86: _llseek (140): errno 5\n  p:3: _llseek errno 5\n"
+
+
+def test_an_errno_by_its_name_is_the_machines_own(tmp_path: Path) -> None:
+    (tmp_path / "p").write_text("2\ndenylist\nmknod errno ENOSYS\n")
+    asked = ("explain", "p", "all", "--action", "errno ENOSYS", "--arch", "mips")
+    assert seccomp(*asked, cwd=tmp_path)[1].startswith("mips: mknod (4014): errno 89")
+
+
+def test_every_newer_number_is_in_the_table_of_all(tmp_path: Path) -> None:
+    """What the table says of numbers without a name is what is said of each by itself."""
+    (tmp_path / "p").write_text("2\nallowlist\nread\nopen\n")
+    asked = ("explain", "p", "--newer", "errno ENOSYS", "--arch", "amd64", "--json")
+    everything = json.loads(seccomp(*asked, "all", cwd=tmp_path)[1])["answers"]
+    ranges = [each["call"].split(" to ") for each in everything if each["call"][0].isdigit()]
+    assert ["336", "423"] in ranges or any(int(first, 0) <= 340 <= int(last, 0) for first, last in ranges)
+    assert seccomp(*asked[:-1], "340", cwd=tmp_path)[1].startswith("x86_64: 340: errno 38")
+
+
+def test_x32_alone_kills_numbers_without_its_bit(tmp_path: Path) -> None:
+    (tmp_path / "p").write_text("2\ndenylist\n")
+    shown = seccomp("explain", "p", "all", "--arch", "x32", cwd=tmp_path)[1]
+    assert "any number without x32's bit: kill\n" in shown
+
+
 @pytest.mark.parametrize(
     ("words", "status", "error"),
     [
@@ -276,16 +330,20 @@ def test_the_table_goes_through_the_pager_on_a_terminal_only(here: Path) -> None
             "p mknod AF_INET7",
             2,
             (
-                "minilxc: 'AF_INET7' is no argument: a number (decimal, 0x hexadecimal, 0 octal), an address family"
-                " as AF_UNIX, or _ for one that is not known (did you mean 'AF_INET'?)"
+                "minilxc: 'AF_INET7' is no argument: a number (decimal, 0x hexadecimal, 0 octal), names as AF_UNIX or"
+                " CLONE_NEWUSER|CLONE_NEWNET, or _ for one that is not known (did you mean 'AF_INET'?)"
             ),
         ),
         ("p mknod 0x10000000000000000", 2, "minilxc: argument '0x10000000000000000' is larger than 64 bits"),
+        ("p mknod " + "0" * 5000, 2, f"minilxc: argument '{'0' * 80}...' is larger than 64 bits"),
+        ("p " + "1" * 5000, 2, f"minilxc: '{'1' * 80}...' is no system call number: it has 32 bits"),
+        ("p \udcff", 2, "minilxc: \\xff: no architecture has this system call"),
+        ("p mknod --abi x32 --arch i386", 2, "minilxc: i386 does not have the ABI x32 (it has x86)"),
         ("p 0x100000000", 2, "minilxc: 4294967296 is no system call number: it has 32 bits"),
         ("p 5 --arch x32", 2, "minilxc: 5 is no call of x32: it does not have x32's bit, 0x40000000"),
         ("p all 1", 2, "minilxc: 'all' takes no arguments"),
         ("p mknod --action kill", 2, "minilxc: --action is for 'all'"),
-        ("p all --action kil", 2, "minilxc: unknown action 'kil' (did you mean 'kill'?)"),
+        ("p all --action kil", 2, "minilxc: --action: unknown action 'kil' (did you mean 'kill'?)"),
         ("p mknod --arch amd46", 2, "minilxc: unknown architecture 'amd46' (did you mean 'amd64'?)"),
         ("missing mknod", 1, "missing: No such file or directory"),
         ("wrong mknod", 1, "wrong:3: mkmod: no architecture has this system call (did you mean 'mknod'?)"),

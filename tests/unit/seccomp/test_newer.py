@@ -266,7 +266,7 @@ def test_the_option_of_compile(tmp_path: Path) -> None:
     program = Program.decode((tmp_path / "out").read_bytes(), big=False)
     assert program.simulate(0xC000003E, 400)[0] == 0x00050026
     status, out, err = seccomp("compile", "--newer", "ernno 1", "-o", "out", "p", cwd=tmp_path)
-    assert (status, out, err) == (1, "", "--newer: unknown action 'ernno' (did you mean 'errno'?)\n")
+    assert (status, out, err) == (2, "", "minilxc: --newer: unknown action 'ernno' (did you mean 'errno'?)\n")
 
 
 def test_the_key_of_a_config(

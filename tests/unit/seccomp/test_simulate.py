@@ -116,7 +116,7 @@ def test_the_answer_is_strong_on_a_terminal(here: Path) -> None:
         ("p mkmod", "mkmod: no architecture has this system call (did you mean 'mknod'?)"),
         ("p accept --arch i386", "x86 does not have accept (there it is 'socketcall 5')"),
         ("p waitpid --arch arm64", "aarch64 does not have waitpid"),
-        ("p mknod _", "'_' is no argument to run a program with"),
+        ("p mknod _", "'_' is no argument to run a program with (0, or another number)"),
         ("p 0x100000000", "4294967296 is no system call number: it has 32 bits"),
         ("p mknod --abi x86_65", "unknown ABI 'x86_65' (did you mean 'x86_64'?)"),
     ],
