@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from minilxc.errors import MinilxcError
 
 from . import actions, calls
-from .arch import ABIS, X32_BIT
+from .arch import ABIS, X32_BIT, abi_of_number
 from .program import ARCH, ARGS, CONDITIONS, JUMP_ANY_BIT, LOAD, NR, USE_X, WORD
 from .symbolic import (
     START,
@@ -243,12 +243,6 @@ class _Result:
                     number = self._classes.starts[place] if alike else _word(inside, NR)
                     self._add(place, left, right, number, args, always)
 
-    def _abi(self, place: int) -> Abi | None:
-        """The ABI that a class of numbers belongs to."""
-        x32 = self._classes.starts[place] >= X32_BIT
-        matching = [abi for abi in self._sharing if (abi.base == X32_BIT) == x32]
-        return next(iter(matching or self._sharing), None)
-
     def _region(self, place: int) -> Region:
         """What holds of the number in one class."""
         number = Word(NR, WORD)
@@ -266,7 +260,7 @@ class _Result:
         key = (place, ours, theirs)
         if key not in self._found:
             self._found[key] = Difference(
-                self._abi(place),
+                abi_of_number(self._audit, first, self._sharing),
                 self._audit,
                 self._names.get(first, ""),
                 first,
