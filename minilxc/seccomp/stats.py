@@ -144,8 +144,8 @@ def _library_rules(each: AbiRules) -> Iterator[tuple[str, int, tuple[Filter, ...
     """Name, action and filters of each rule. A rule for a call is, to the library, one for its part too."""
     direct = {entry.name for entry in each.entries.values()}
     names = {
-        "socketcall": {number: name for name, number in calls.SOCKETCALL_PARTS.items()},
-        "ipc": {number: name for name, number in calls.IPC_PARTS.items()},
+        multiplexer: {number: name for name, number in parts.items()}
+        for multiplexer, parts in calls.MULTIPLEXERS.items()
     }
     for entry in each.entries.values():
         for stage in entry.stages:
