@@ -47,6 +47,9 @@ if TYPE_CHECKING:
 
 _EVERYWHERE_THE_SAME = 34  # errnos up to ERANGE; above, mips and parisc have their own numbers
 
+# The bits of the first argument that tell parts apart: "int call", and ipc's has its version above 16.
+_PART_BITS: Final = {"socketcall": 0xFFFFFFFF, "ipc": 0xFFFF}
+
 # The one above that policies for every machine need: what a call that does not exist gets.
 _ENOSYS: Final = {"generic": 38, "mips": 89, "parisc": 251}
 
@@ -321,7 +324,6 @@ class _Ruling(NamedTuple):
 def _entries(abi: Abi, lines: list[Line], default: int, tell: Callable[[str], None]) -> dict[int, Entry]:
     """Call number to Entry, for the lines that are for `abi`."""
     table = calls.table(abi)
-    parts = calls.SOCKETCALL_PARTS.keys() | calls.IPC_PARTS.keys() if abi.multiplexed else frozenset()
     general: dict[str, list[Line]] = {}
     specific: dict[str, list[Line]] = {}
     entries: dict[int, Entry] = {}
@@ -331,7 +333,7 @@ def _entries(abi: Abi, lines: list[Line], default: int, tell: Callable[[str], No
             what = name or f"{line.number}, no call that is known"
             tell(f"{line.where}: {what}: {actions.word(line.action)} on {abi.name}")
             entries.setdefault(line.number, Entry(name or str(line.number), (), line.action, line.where))
-        elif line.call in table or line.call in parts:
+        elif calls.has(abi, line.call):
             (specific if _specific(line) else general).setdefault(line.call, []).append(line)
             tell(f"{line.where}: {line.call}: {actions.word(line.action)} on {abi.name}")
         else:
@@ -343,12 +345,8 @@ def _entries(abi: Abi, lines: list[Line], default: int, tell: Callable[[str], No
             stages = (Conditions(ruling.conditions),) if ruling.conditions else ()
             entries[table[name]] = _entry(name, stages, ruling.fixed, default)
     if abi.multiplexed:
-        # the bits of the first argument that tell parts apart: "int call", and for ipc the version above 16
-        for name, numbers, mask in (
-            ("socketcall", calls.SOCKETCALL_PARTS, 0xFFFFFFFF),
-            ("ipc", calls.IPC_PARTS, 0xFFFF),
-        ):
-            entry = _multiplexer(abi, name, numbers, mask, in_general, in_specific, default)
+        for name in calls.MULTIPLEXERS:
+            entry = _multiplexer(abi, name, in_general, in_specific, default)
             if entry is not None:
                 entries[table[name]] = entry
     return entries
@@ -379,13 +377,14 @@ def _ruling(abi: Abi, lines: list[Line], default: int) -> _Ruling:
 def _multiplexer(
     abi: Abi,
     name: str,
-    numbers: Mapping[str, int],
-    mask: int,
     general: Mapping[str, _Ruling],
     specific: Mapping[str, _Ruling],
     default: int,
 ) -> Entry | None:
     """The entry of socketcall(2) or ipc(2): its own rules and those of its parts, in the module's order."""
+    about = {name, *calls.MULTIPLEXERS[name]}
+    if about.isdisjoint(general) and about.isdisjoint(specific):
+        return None
     stages: list[Conditions | Parts] = []
     fixed = None
     own = False
@@ -398,14 +397,12 @@ def _multiplexer(
                 break
         ruled = {
             number: part
-            for call, number in numbers.items()
+            for call, number in calls.MULTIPLEXERS[name].items()
             if call in scope
             and call not in other
             and (part := _part(scope[call], scope is specific, default))
         }
-        stages += _parts(ruled, mask, 0xFFFFFFFFFFFFFFFF if abi.wide else 0xFFFFFFFF)
-    if not own and not stages:
-        return None
+        stages += _parts(ruled, _PART_BITS[name], 0xFFFFFFFFFFFFFFFF if abi.wide else 0xFFFFFFFF)
     return _entry(name, tuple(stages), fixed, default)
 
 
