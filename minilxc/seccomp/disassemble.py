@@ -190,7 +190,7 @@ def action_words(action: int) -> str:
     """An action as a policy writes it, or as documentation does where policies have no word for it."""
     try:
         return actions.word(action)
-    except StopIteration:
+    except LookupError:
         return actions.name(action)
 
 
