@@ -36,7 +36,8 @@ _NEWER: Final = {
     "file_getattr": 468,
     "file_setattr": 469,
 }
-# The kernel itself places this call in traced programs, and since Linux 6.14 lets it pass unasked.
+# The kernel itself places this call (Linux 6.11) in traced programs. From 6.14 on, and in later releases of
+# 6.12 and 6.13, it passes whatever a filter says.
 _NEWER_X86_64: Final = {"uretprobe": 335}
 
 SOCKETCALL_PARTS: Final = {
