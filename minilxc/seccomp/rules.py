@@ -3,8 +3,9 @@
 Pure: no program, no kernel. What is decided here:
 
 - Scope. A named section counts for its ABI alone, and there it replaces, call by call, what `[all]`
-  and the lines before any section say. Those two are one scope, in the order of the file. Lines
-  before any section are for the native ABI in an allowlist, for every ABI in a denylist.
+  and the lines before any section say. `[native]` is a named section: the native ABI's. `[all]` and
+  the lines before any section are one scope, in the order of the file. Lines before any section are
+  for the native ABI in an allowlist, for every ABI in a denylist.
 - Within one scope the first rule without filters stands, also when its action is the default, and it
   replaces all rules with filters. A filtered rule whose action is the default is left out.
 - Width. Where an argument word has 32 bits a test that always holds leaves its rule, a rule with a
