@@ -33,7 +33,7 @@ from __future__ import annotations
 import errno
 import operator
 import os
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from minilxc.errors import PolicyError
 
@@ -77,6 +77,10 @@ class Part(NamedTuple):
 
     action: int
     where: str
+
+
+Match: TypeAlias = "Callable[[Conditions, Sequence[int]], Sequence[Condition]]"
+"""A function that says what `matching` says."""
 
 
 class Parts(NamedTuple):
@@ -180,11 +184,18 @@ def allowing(rules: Rules, names: Iterable[str]) -> Rules:
     return rules._replace(abis=(native._replace(entries={**native.entries, **opened}), *rules.abis[1:]))
 
 
-def verdicts(rules: Rules, abi: Abi, number: int, args: Sequence[int]) -> tuple[Verdict, ...]:
+def matching(stage: Conditions, words: Sequence[int]) -> Sequence[Condition]:
+    """The rules of `stage` that match the argument `words`, in the policy's order."""
+    return [rule for rule in stage.rules if all(holds(test, words[test.arg]) for test in rule.filters)]
+
+
+def verdicts(
+    rules: Rules, abi: Abi, number: int, args: Sequence[int], match: Match = matching
+) -> tuple[Verdict, ...]:
     """What the rules say to a call, read directly: the reference that programs are checked against.
 
     `args` are six 64-bit words, as in seccomp_data. More than one verdict comes back where rules with
-    filters overlap: the program gives one of them.
+    filters overlap: the program gives one of them. `match` is for those who ask about many calls.
     """
     ruled = next(each for each in rules.abis if each.abi == abi)
     entry = ruled.entries.get(number)
@@ -200,17 +211,17 @@ def verdicts(rules: Rules, abi: Abi, number: int, args: Sequence[int]) -> tuple[
             if part is not None:
                 return (Verdict(part.action, part.where or rules.where),)
         else:
-            matching = [
-                rule for rule in stage.rules if all(holds(test, words[test.arg]) for test in rule.filters)
-            ]
-            if matching:
-                return tuple(Verdict(rule.action, rule.where) for rule in matching)
+            found = match(stage, words)
+            if found:
+                return tuple(Verdict(rule.action, rule.where) for rule in found)
     return (Verdict(entry.action, entry.where or rules.where),)
 
 
-def answer(rules: Rules, abi: Abi, number: int, args: Sequence[int]) -> frozenset[int]:
+def answer(
+    rules: Rules, abi: Abi, number: int, args: Sequence[int], match: Match = matching
+) -> frozenset[int]:
     """The actions that a program made of `rules` may give: one, more only where filters overlap."""
-    return frozenset(verdict.action for verdict in verdicts(rules, abi, number, args))
+    return frozenset(verdict.action for verdict in verdicts(rules, abi, number, args, match))
 
 
 def enosys(machine: Machine) -> int:

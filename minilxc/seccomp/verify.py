@@ -13,6 +13,7 @@ from minilxc.errors import PolicyError
 
 from . import actions, calls
 from .arch import ABIS, abi_of_number
+from .matching import Matchers
 from .program import InvalidProgramError
 from .rules import answer
 from .samples import arguments
@@ -48,6 +49,7 @@ def verify(program: Program, rules: Rules) -> None:
 def _verify_abi(program: Program, rules: Rules, ruled: AbiRules) -> None:
     abi, entries, _ = ruled
     abis = [each.abi for each in rules.abis]
+    match = Matchers()
     for number in _numbers(ruled):
         # numbers of the ABI that shares the audit value are asked when it is that one's turn
         owner = abi_of_number(abi.audit, number, abis)
@@ -62,7 +64,7 @@ def _verify_abi(program: Program, rules: Rules, ruled: AbiRules) -> None:
         near = [each for at in (number - 1, number, number + 1) if (each := entries.get(at)) and each.stages]
         for args in {_PLAIN, *(args for each in near for args in arguments(each))}:
             given, _ = program.simulate(abi.audit, number, args)
-            wanted = answer(rules, abi, number, args)
+            wanted = answer(rules, abi, number, args, match)
             if given not in wanted:
                 name = entry.name if entry else f"call {number:#x}"
                 call = f"{name}({', '.join(f'{arg:#x}' for arg in args)}) of {abi.name}"
