@@ -17,26 +17,21 @@ from .arch import machine_by_word
 from .build import build_rules
 from .checks import BY_ID, CATALOGUE, ERROR, NOTE, WARNING
 from .checks.subject import Subject, listed
-from .compiler import compile_rules
-from .rules import AbiRules, Conditions
+from .compiler import MAX_FILTERED, refusals
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from .arch import Abi, Machine
+    from .arch import Machine
     from .build import Built
     from .checks.subject import Found
     from .policy import Newer, Policy
-    from .rules import Condition, Entry, Rules
 
 MACHINES: Final = ("amd64", "i386", "arm64", "armhf", "ppc64el", "powerpc")
 """The machines that a policy is checked for unless the user says otherwise."""
 
 MAX_ERRORS: Final = 1000
 """Wrong lines that are told of one file."""
-
-MAX_FILTERED: Final = 1000
-"""Rules with filters for one call. libseccomp sorts them in a time that grows with their square and more."""
 
 _LONG: Final = 300
 _EXCEPTION: Final = re.compile(r"#\s*check accepts\b\s*([^:]*)(?::\s*(\S.*))?")
@@ -183,41 +178,12 @@ def _uncompilable(policy: Policy, machines: Sequence[Machine]) -> Iterator[Findi
     """The rules of which no program can be made, as a rule beside an earlier one; each once."""
     told: dict[tuple[str, str], list[str]] = {}
     for machine in machines:
-        rules = ruling.build(policy, machine, notify=True)
-        for each in rules.abis:
-            for number, entry in each.entries.items():
-                for error in _refused(rules, each.abi, number, entry):
-                    on = told.setdefault((error.where or "", error.what), [])
-                    if each.abi.name not in on:
-                        on.append(each.abi.name)
+        for abi, error in refusals(ruling.build(policy, machine, notify=True)):
+            on = told.setdefault((error.where or "", error.what), [])
+            if abi.name not in on:
+                on.append(abi.name)
     for (where, what), on in told.items():
         yield Finding(ERROR, "compile", policy.path, _line(where, policy.path), what, "", tuple(on))
-
-
-def _refused(rules: Rules, abi: Abi, number: int, entry: Entry) -> Iterator[PolicyError]:
-    """The errors of one call's filters: each is told, and its rule left out to see the next."""
-    for stage in entry.stages:
-        left = list(stage.rules) if isinstance(stage, Conditions) else []
-        while error := _alone(rules, abi, number, entry, left):
-            yield error
-            blamed = next((rule for rule in left if rule.where == error.where), None)
-            if blamed is None or not any(
-                _alone(rules, abi, number, entry, [rule, blamed]) for rule in left if rule is not blamed
-            ):
-                break  # too large: every rule is to blame
-            left.remove(blamed)
-
-
-def _alone(
-    rules: Rules, abi: Abi, number: int, entry: Entry, conditions: list[Condition]
-) -> PolicyError | None:
-    """Why no program can be made of these rules for one call alone; None when it can."""
-    part = entry._replace(stages=(Conditions(tuple(conditions)),) if conditions else ())
-    try:
-        compile_rules(rules._replace(abis=(AbiRules(abi, {number: part}),)))
-    except PolicyError as error:
-        return error
-    return None
 
 
 def _build(policy: Policy, machine: Machine, newer: Newer | None) -> Built:

@@ -258,6 +258,21 @@ def test_all_contradictions_are_told() -> None:
     assert findings(text)[0].text == "the filters are, or begin, those of p:3, with another action"
 
 
+def test_contradictions_are_found_in_one_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever their number, libseccomp is asked once for each width of words."""
+    asked = []
+    export = compiler.export
+    monkeypatch.setattr(compiler, "export", lambda *args: asked.append(args) or export(*args))
+    compiler.forget_decisions()
+    rules = [f"ioctl errno {errno} [1,{at},&=,0xffffffff]\n" for errno in (1, 2) for at in range(1, 61)]
+    found = findings(D + "".join(rules))
+    assert [(each.line, each.text) for each in found] == [
+        (at + 62, f"the filters are, or begin, those of p:{at + 2}, with another action")
+        for at in range(1, 61)
+    ]
+    assert len(asked) == 2
+
+
 def test_an_errno_name_is_told_once_with_the_machines() -> None:
     (found,) = findings(f"{D}mknod errno EDEADLOCK\nmknodat errno 1\n")
     assert (found.line, found.text) == (3, "errno EDEADLOCK has its own number on ppc64el and powerpc")
