@@ -465,8 +465,8 @@ def _filter(graph: Graph, abi: Abi, test: Filter, yes: int, no: int) -> int:
             node = yes
             for half, value, mask in ((0, low, test.mask & 0xFFFFFFFF), (1, high, test.mask >> 32)):
                 if mask:
-                    masked = graph.mask(mask, graph.test(JUMP_EQUAL, value, node, no))
-                    node = _load(graph, abi, test.arg, half, masked)
+                    node = graph.test(JUMP_EQUAL, value, node, no)
+                    node = _load(graph, abi, test.arg, half, node if mask == WORD else graph.mask(mask, node))
             return node
     node = graph.test(JUMP_GREATER if test.op == ">" else JUMP_AT_LEAST, low, yes, no)
     node = _load(graph, abi, test.arg, 0, node)
