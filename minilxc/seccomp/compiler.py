@@ -47,6 +47,7 @@ from .program import (
     MAX_INSTRUCTIONS,
     NR,
     RETURN,
+    WORD,
     Instruction,
     Program,
 )
@@ -162,6 +163,8 @@ def _conditions(graph: Graph, abi: Abi, stage: Conditions, otherwise: int) -> in
     for error in _refused(abi, stage):
         raise error
     answers = _answers(stage)
+    if len(answers) == 1:  # whichever rule matches, the answer is the same
+        return _in_order(graph, abi, stage, otherwise)
     tests = _tests(stage)
     decision = _decision(abi.wide, tests)
     if decision is None or not _is_right(abi.wide, tests):
@@ -198,6 +201,8 @@ def _refused(abi: Abi, stage: Conditions) -> Iterator[PolicyError]:
         yield PolicyError(
             f"more than {MAX_FILTERED} rules with filters for one call", where=stage.rules[MAX_FILTERED].where
         )
+        return
+    if len(_answers(stage)) == 1:
         return
     decision = _decision(abi.wide, _tests(stage))
     if decision is None:
@@ -278,7 +283,7 @@ def _is_right(wide: bool, tests: _Tests) -> bool:
     comes to no end. Not for rules that it refuses.
     """
     decision = _decision(wide, tests)
-    if decision is None:
+    if decision is None or _mixes_words(decision):
         return False
     stage = Conditions(tuple(Condition(filters, index, "") for filters, index in tests))
     matcher = Matcher(stage)
@@ -295,6 +300,35 @@ def _is_right(wide: bool, tests: _Tests) -> bool:
         elif given & 0xFFFF not in wanted:
             return False
     return True
+
+
+def _mixes_words(decision: _Decision) -> bool:
+    """True when some test looks at another word on one way to it than on another.
+
+    libseccomp 2.5.4 makes such programs where it joins equal ends of rules: a test of one argument is
+    jumped to while another one is loaded.
+    """
+    held: dict[int, tuple[int, int]] = {}  # at a test: the word that A holds, its offset and mask
+    seen = set()
+    pending = [(decision.start, (NR, WORD))]
+    while pending:
+        here = pending.pop()
+        if here in seen:
+            continue
+        seen.add(here)
+        at, word = here
+        code, jt, jf, k = decision.block[at]
+        if code == LOAD:
+            pending.append((at + 1, (k, WORD)))
+        elif code == AND:
+            pending.append((at + 1, (word[0], word[1] & k)))
+        elif code == JUMP:
+            pending.append((at + 1 + k, word))
+        elif code != RETURN:
+            if held.setdefault(at, word) != word:
+                return True
+            pending += [(at + 1 + jt, word), (at + 1 + jf, word)]
+    return False
 
 
 def _export(wide: bool, tests: _Tests) -> Exported:
@@ -431,8 +465,8 @@ def _filter(graph: Graph, abi: Abi, test: Filter, yes: int, no: int) -> int:
             node = yes
             for half, value, mask in ((0, low, test.mask & 0xFFFFFFFF), (1, high, test.mask >> 32)):
                 if mask:
-                    masked = graph.mask(mask, graph.test(JUMP_EQUAL, value, node, no))
-                    node = _load(graph, abi, test.arg, half, masked)
+                    node = graph.test(JUMP_EQUAL, value, node, no)
+                    node = _load(graph, abi, test.arg, half, node if mask == WORD else graph.mask(mask, node))
             return node
     node = graph.test(JUMP_GREATER if test.op == ">" else JUMP_AT_LEAST, low, yes, no)
     node = _load(graph, abi, test.arg, 0, node)
