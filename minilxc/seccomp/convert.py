@@ -14,7 +14,7 @@ from .diff import compare
 
 if TYPE_CHECKING:
     from .arch import Abi
-    from .oci import Loss
+    from .profile import Loss
     from .rules import Rules
 
 MULTIPLEXERS: Final = {"socketcall": calls.SOCKETCALL_PARTS, "ipc": calls.IPC_PARTS}

@@ -10,8 +10,9 @@ import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import actions, calls, oci, policy, rules
+from . import profile as profiles
 from .convert import MULTIPLEXERS, NO_ARGUMENTS, Converted, differences, number
-from .oci import Loss
+from .profile import Loss
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -123,7 +124,7 @@ def _document(
 ) -> dict[str, Any]:
     """The profile. Calls of which the same is said stand together."""
     document: dict[str, Any] = _action(default, "defaultAction", "defaultErrnoRet")
-    document["architectures"] = [oci.token(abi) for abi in listed]
+    document["architectures"] = [profiles.token(abi) for abi in listed]
     together: dict[tuple[_Rule, ...], list[str]] = {}
     for call, said in by_call.items():
         together.setdefault(said, []).append(call)
@@ -141,12 +142,12 @@ def _document(
 
 def _action(action: int, key: str, number_key: str) -> dict[str, Any]:
     kind = actions.ERRNO if action & 0xFFFF0000 == actions.ERRNO else action
-    word = next(word for word, value in oci.ACTIONS.items() if value == kind)
+    word = next(word for word, value in profiles.ACTIONS.items() if value == kind)
     return {key: word, number_key: action - kind} if kind == actions.ERRNO else {key: word}
 
 
 def _comparison(test: Filter) -> dict[str, Any]:
-    op = next(word for word, value in oci.OPERATORS.items() if value == test.op)
+    op = next(word for word, value in profiles.OPERATORS.items() if value == test.op)
     if test.op == "&=":
         return {"index": test.arg, "value": test.mask, "valueTwo": test.value, "op": op}
     return {"index": test.arg, "value": test.value, "op": op}
@@ -158,7 +159,7 @@ def _lost(
     """What `document` says otherwise than the rules do that it was made of."""
     losses: dict[tuple[str, str], Loss] = {}
     notes: list[tuple[str, str]] = []
-    profile = oci.parse(json.dumps(document).encode(), parsed.path)
+    profile = profiles.parse(json.dumps(document).encode(), parsed.path)
     for each in built:
         listed = oci.listed(profile, each.machine)
         given = oci.profile_rules(profile, oci.this_host(each.machine))

@@ -13,14 +13,15 @@ from minilxc.errors import printable
 
 from . import actions, calls, oci, policy, rules
 from .convert import MULTIPLEXERS, Converted, differences, number
-from .oci import Host, Loss, Said
+from .oci import Host, Said
+from .profile import Loss, written
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from .arch import Abi, Machine
-    from .oci import Group, Profile
     from .policy import Filter
+    from .profile import Group, Profile
 
 _WIDTH = 100
 
@@ -169,7 +170,7 @@ class _Writer:
             listed = ", ".join(abi.name for abi in oci.listed(self.profile, host.machine))
             yield f"# From {printable(self.profile.path)}, for {host.machine.name} ({listed})."
         caps = ", ".join(sorted(self.hosts[0].caps)) or "none"
-        yield f"# Capabilities of the container: {caps}. Kernel: {oci.written(self.hosts[0].kernel)}."
+        yield f"# Capabilities of the container: {caps}. Kernel: {written(self.hosts[0].kernel)}."
         if self.allowlist:
             yield "# runc, not crun, answers ENOSYS to calls newer than all of these. So does minilxc with this"
             yield "# line in the container's config: minilxc.seccomp.newer = errno ENOSYS"
@@ -209,8 +210,8 @@ class _Writer:
         wishes = [
             *(f"with {cap}" for cap in group.includes.caps),
             *(f"without {cap}" for cap in group.excludes.caps),
-            *([f"from Linux {oci.written(group.includes.kernel)}"] if group.includes.kernel else []),
-            *([f"before Linux {oci.written(group.excludes.kernel)}"] if group.excludes.kernel else []),
+            *([f"from Linux {written(group.includes.kernel)}"] if group.includes.kernel else []),
+            *([f"before Linux {written(group.excludes.kernel)}"] if group.excludes.kernel else []),
         ]
         yield f"# {_pointer(group.where)}{': ' if wishes else ''}{printable(', '.join(wishes))}"
         if group.comment:

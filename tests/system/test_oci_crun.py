@@ -20,6 +20,7 @@ from minilxc.seccomp import calls, oci, profile_to_policy, rules
 from minilxc.seccomp.arch import machine_by_word
 from minilxc.seccomp.build import build
 from minilxc.seccomp.compiler import compile_rules
+from minilxc.seccomp.profile import parse
 from tests.helpers import crun
 from tests.unit.seccomp import profiles, proof
 
@@ -118,7 +119,7 @@ def compare(profile, caps, folder):
     signal.alarm(120)  # a judge of programs is at work
     theirs = crun.filter_of(as_moby_hands_it_on(profile, caps), folder)
     host = oci.this_host(AMD64, caps)
-    parsed = oci.parse(json.dumps(profile).encode(), "p.json")
+    parsed = parse(json.dumps(profile).encode(), "p.json")
     meant = oci.profile_rules(parsed, host)
     ours = compile_rules(meant)
     converted = profile_to_policy.to_policy(parsed, [host])

@@ -9,6 +9,7 @@ from minilxc.errors import MinilxcError, UsageError, printable, suggestion
 from minilxc.linux.names import CAPABILITIES
 
 from .. import oci
+from .. import profile as profiles
 from ..policy_to_profile import to_oci
 from ..profile_to_policy import to_policy
 from . import common
@@ -58,13 +59,13 @@ def run(args: Namespace) -> int:
     What is lost stands on standard error, a line each, and so does what a reader should know.
     """
     text, path = common.read_input(args.file)
-    source = _OCI if oci.is_profile(text) else _POLICY
+    source = _OCI if profiles.is_profile(text) else _POLICY
     if args.to == source:
         raise UsageError(f"{path} is {'a profile' if source == _OCI else 'a policy'} already")
     machines = common.machines(args)
     if source == _OCI:
         hosts = [oci.Host(machine, _capabilities(args.cap), _kernel(args.kernel)) for machine in machines]
-        converted = to_policy(oci.parse(text, path), hosts)
+        converted = to_policy(profiles.parse(text, path), hosts)
     else:
         for option, given in (("--cap", args.cap), ("--kernel", args.kernel)):
             if given:
@@ -100,7 +101,7 @@ def _kernel(word: str | None) -> tuple[int, ...]:
     """The kernel's version. Raises UsageError."""
     if word is None:
         return oci.this_kernel()
-    found = oci.version(word)
+    found = profiles.version(word)
     if not found:
         raise UsageError(f"'{word}' is no version of a kernel", hint="as in --kernel 6.1")
     return found

@@ -13,6 +13,7 @@ from minilxc.seccomp.arch import machine_by_word
 from minilxc.seccomp.build import build
 from minilxc.seccomp.compiler import compile_rules
 from minilxc.seccomp.diff import compare
+from minilxc.seccomp.profile import parse
 
 from . import profiles, proof
 from .commands import seccomp
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from minilxc.seccomp.convert import Converted
+    from minilxc.seccomp.profile import Loss
 
 AMD64 = machine_by_word("amd64")
 ALL = ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"]
@@ -111,10 +113,10 @@ personality allow [0,0x20000,&=,0xffffffff]
 
 def to_policy(profile: dict[str, Any], *machines: str, caps: tuple[str, ...] = ()) -> Converted:
     hosts = [oci.Host(machine_by_word(word), frozenset(caps), (6, 1, 0)) for word in machines or ("amd64",)]
-    return profile_to_policy.to_policy(oci.parse(json.dumps(profile).encode(), "p.json"), hosts)
+    return profile_to_policy.to_policy(parse(json.dumps(profile).encode(), "p.json"), hosts)
 
 
-def lines(losses: tuple[oci.Loss, ...]) -> list[str]:
+def lines(losses: tuple[Loss, ...]) -> list[str]:
     return [f"{loss.where}: {loss.what}: {loss.instead}" for loss in losses]
 
 
