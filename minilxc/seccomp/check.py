@@ -18,6 +18,7 @@ from .build import build_rules
 from .checks import BY_ID, CATALOGUE, ERROR, NOTE, WARNING
 from .checks.subject import Subject, listed
 from .compiler import compile_rules
+from .inputs import expect_policy
 from .rules import AbiRules, Conditions
 
 if TYPE_CHECKING:
@@ -79,6 +80,10 @@ def check(
     try:
         policy = policies.parse(text, path)
     except PolicyError:
+        try:
+            expect_policy(text, path)
+        except PolicyError as error:
+            return (of_error(error, "syntax", path),)
         return _sorted(_syntax(text, path))
     if actions.runs(policy.default):
         newer = None  # a denylist answers those itself

@@ -110,11 +110,6 @@ def token(abi: Abi) -> str:
     return f"SCMP_ARCH_{abi.name.upper()}"
 
 
-def is_profile(text: bytes) -> bool:
-    """True when `text` is JSON rather than a policy."""
-    return text.lstrip()[:1] in (b"{", b"[")
-
-
 # --- JSON to a profile
 
 
@@ -342,7 +337,7 @@ _KINDS: Final[Mapping[type, str]] = {dict: "an object", list: "a list", str: "a 
 def _is(kind: type, value: Any, at: str) -> Any:
     """`value`, which must be of a kind."""
     if not isinstance(value, kind):
-        raise _Wrong(at, "is missing" if value is None else f"is not {_KINDS[kind]}")
+        raise _Wrong(at, "is missing" if value is None and at else f"is not {_KINDS[kind]}")
     return value
 
 

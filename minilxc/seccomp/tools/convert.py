@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from minilxc.errors import MinilxcError, UsageError, printable, suggestion
 from minilxc.linux.names import CAPABILITIES
 
-from .. import oci
+from .. import inputs, oci
 from .. import profile as profiles
 from ..policy_to_profile import to_oci
 from ..profile_to_policy import to_policy
@@ -59,7 +59,9 @@ def run(args: Namespace) -> int:
     What is lost stands on standard error, a line each, and so does what a reader should know.
     """
     text, path = common.read_input(args.file)
-    source = _OCI if profiles.is_profile(text) else _POLICY
+    source = _OCI if inputs.kind_of(text) == "profile" else _POLICY
+    if source == _POLICY:
+        inputs.expect_policy(text, path)
     if args.to == source:
         raise UsageError(f"{path} is {'a profile' if source == _OCI else 'a policy'} already")
     machines = common.machines(args)
