@@ -16,10 +16,11 @@ from . import rules as ruling
 from .arch import machine_by_word
 from .build import build_rules
 from .checks import BY_ID, CATALOGUE, ERROR, NOTE, WARNING
-from .checks.subject import Subject, listed
+from .checks.subject import Subject
 from .compiler import compile_rules
 from .inputs import expect_policy
 from .rules import AbiRules, Conditions
+from .wording import listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 from .. import actions, calls
 from ..rules import holds
-from .subject import Found, gathered, holds_at, lets_through, listed, number_text
+from ..wording import listed, number_text
+from .subject import Found, gathered, holds_at, lets_through
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from .subject import Found, filter_text, gathered
+from ..wording import filter_text
+from .subject import Found, gathered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from .. import actions
 from ..rules import targets
-from .subject import Found, listed
+from ..wording import listed
+from .subject import Found
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from .. import actions
 from ..rules import Conditions
-from .subject import Found, gathered, lets_through, listed
+from ..wording import listed
+from .subject import Found, gathered, lets_through
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

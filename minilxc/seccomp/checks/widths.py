@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from .. import actions
-from .subject import Found, filter_text, gathered, holds_at, number_text, written
+from ..wording import filter_text, number_text
+from .subject import Found, gathered, holds_at, written
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
