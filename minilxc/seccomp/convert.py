@@ -50,8 +50,3 @@ def differences(wanted: Rules, given: Rules) -> list[Difference]:
         for each in compare(*programs, wanted.machine).differences
         if each.abi is not None
     ]
-
-
-def number(value: int) -> str:
-    """`value` as a reader likes it: hexadecimal from 10 on."""
-    return str(value) if value < 10 else f"{value:#x}"

@@ -53,6 +53,7 @@ _WITH_NUMBER: Final = (actions.ERRNO, actions.TRACE)
 _MAX_DATA = 0xFFFF  # SECCOMP_RET_DATA, for the tracer
 _ALL_BITS = (1 << 64) - 1
 _VERSION = re.compile(r"([0-9]{1,9})\.([0-9]{1,9})(?:\.([0-9]{1,9}))?")
+_RUNTIME: Final = ("flags", "listenerPath", "listenerMetadata")
 _HARMLESS_FLAGS: Final = ("SECCOMP_FILTER_FLAG_TSYNC",)  # of a process with one thread
 
 
@@ -91,8 +92,9 @@ class Profile(NamedTuple):
     """A profile as it is written; `at` is where it stands: with "/defaultAction" behind it, a place.
 
     `architectures` are libseccomp's tokens; `by_native` has them by the machine's own (moby's archMap)
-    and is None where the profile has no such map. `losses` are what no policy can say of it, `notes`
-    what its reader should know (place and text).
+    and is None where the profile has no such map. `runtime` are the keys that are about how the filter is
+    loaded, as they are written. `losses` are what no policy can say of it, `notes` what its reader should
+    know (place and text).
     """
 
     path: str
@@ -101,6 +103,7 @@ class Profile(NamedTuple):
     architectures: tuple[str, ...]
     by_native: Mapping[str, tuple[str, ...]] | None
     groups: tuple[Group, ...]
+    runtime: Mapping[str, Any]
     losses: tuple[Loss, ...]
     notes: tuple[tuple[str, str], ...]
 
@@ -197,7 +200,7 @@ class _Parser:
                 self.losses.append(
                     Loss(self.place(place), f"{flag}: a policy has no flags", "it is left out")
                 )
-        for key in ("listenerPath", "listenerMetadata"):
+        for key in _RUNTIME[1:]:
             if found.get(key):
                 what = f"a policy does not name who answers SCMP_ACT_NOTIFY ({key})"
                 self.losses.append(Loss(self.place(f"{at}/{key}"), what, "it is left out"))
@@ -209,6 +212,7 @@ class _Parser:
             architectures,
             by_native,
             groups,
+            {key: found[key] for key in _RUNTIME if found.get(key)},
             tuple(self.losses),
             tuple(self.notes),
         )
