@@ -23,8 +23,8 @@ def listed(names: Iterable[str]) -> str:
 
 def filter_text(test: Filter) -> str:
     """A filter as a policy writes it."""
-    mask = f",{number_text(test.mask)}" if test.op == "&=" else ""
-    return f"[{test.arg},{number_text(test.value)},{test.op}{mask}]"
+    mask = f",{test.mask:#x}" if test.mask > 9 else f",{test.mask}"
+    return f"[{test.arg},{number_text(test.value)},{test.op}{mask if test.op == '&=' else ''}]"
 
 
 def number_text(value: int) -> str:

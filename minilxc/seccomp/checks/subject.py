@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from ..arch import Abi, Machine
     from ..build import Built
-    from ..policy import Filter, Line, Policy
+    from ..policy import Filter, Line, Newer, Policy
     from ..rules import AbiRules, Condition, Entry, Verdict
 
     Key = TypeVar("Key", bound=Hashable)
@@ -126,12 +126,27 @@ class Context:
 
 
 class Subject:
-    """A policy without errors, and what it comes to. Immutable."""
+    """A policy without errors, and what it comes to. Immutable.
 
-    __slots__ = ("policy", "contexts")
+    sections  "file:line" and name of each section, also of empty ones
+    newer     what calls newer than the policy are answered, if somebody says so
+    """
 
-    def __init__(self, policy: Policy, built: Iterable[Built]) -> None:
+    __slots__ = ("policy", "contexts", "sections", "newer", "_errno_names")
+
+    def __init__(
+        self,
+        policy: Policy,
+        built: Iterable[Built],
+        sections: Iterable[tuple[str, str]] = (),
+        newer: Newer | None = None,
+    ) -> None:
         self.policy = policy
+        self.sections = tuple(sections)
+        self.newer = newer
+        self._errno_names = {policy.where: policy.errno_name} | {
+            line.where: line.errno_name for line in policy.lines
+        }
         self.contexts = tuple(
             Context(
                 each.rules.machine,
@@ -144,6 +159,11 @@ class Subject:
             for each in built
             for ruled in each.rules.abis
         )
+
+    def words(self, verdict: Verdict) -> str:
+        """An answer as a rule for every machine has it: an errno by its name where the deciding line has that."""
+        name = self._errno_names.get(verdict.where)
+        return f"errno {name}" if name else actions.word(verdict.action)
 
     @property
     def machines(self) -> tuple[Machine, ...]:
