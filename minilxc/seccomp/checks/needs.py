@@ -49,7 +49,7 @@ NEEDS: Final = (
 )
 """What the loader of glibc 2.36 does for a program of one line, seen with strace and by denying each call."""
 
-ESSENTIAL: Final = frozenset(call for need in NEEDS if need.fatal for call in need.calls)
+ESSENTIAL: Final = frozenset(call for need in NEEDS if need.fatal for call in need.calls) | {"open"}
 """Calls without which no program starts on some ABI: to deny one is never what is missing."""
 
 _KILLS: Final = (actions.KILL_THREAD, actions.KILL_PROCESS, actions.TRAP)

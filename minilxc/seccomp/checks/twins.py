@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from ..rules import Verdict
 from ..wording import listed
 from .needs import ESSENTIAL
+from .pointers import moved
 from .subject import Found, gathered, lets_through
 
 if TYPE_CHECKING:
@@ -27,17 +28,20 @@ class Twins(NamedTuple):
     """Calls that are usually denied together, successors behind what they succeed, and why.
 
     Not `filtered`: only where one is denied whole, as the other does not take what a filter would look at.
-    `alike` has the calls that do more than the others.
+    `apart`: the later ones may well be denied alone. `alike` has the call that does more than the others.
     """
 
     calls: tuple[str, ...]
     reason: str
     filtered: bool = True
+    apart: bool = False
     alike: Alike | None = None
 
-    def args(self, call: str) -> tuple[int, ...] | None:
+    def args(self, call: str, context: Context) -> tuple[int, ...] | None:
         """Arguments with which `call` does what the row is about; None where it does nothing else."""
-        return self.alike.args if self.alike and self.alike.call == call else None
+        if self.alike is None or self.alike.call != call or moved(call, context)[0] < len(self.alike.args):
+            return None
+        return self.alike.args
 
 
 SUCCESSORS: Final = ("clone3", "openat2", "faccessat2", "fchmodat2")
@@ -63,7 +67,7 @@ TWINS: Final = (
     Twins(("utime", "utimes", "futimesat", "utimensat"), _AT),
     Twins(("open", "openat", "openat2"), "all open files; openat2 has its flags behind a pointer"),
     Twins(("open", "creat"), "creat is open with O_CREAT, O_WRONLY and O_TRUNC"),
-    Twins(("execve", "execveat"), "execveat runs programs too, by descriptor"),
+    Twins(("execve", "execveat"), "execveat runs programs too, by descriptor", apart=True),
     Twins(("mount", "fsmount", "move_mount"), "fsmount and move_mount together make the mounts that mount makes"),
     Twins(("mount", "mount_setattr"), "mount_setattr changes the flags of mounts as mount with MS_REMOUNT does"),
     Twins(("umount", "umount2"), "umount is umount2 without flags", filtered=False),
@@ -129,7 +133,7 @@ _ALL: Final = (*TWINS, *(Twins(pair, _TIME64) for pair in TIME64.items()))
 def twins(subject: Subject) -> Iterator[Found]:
     """Calls that rules deny, all of them or by their arguments, while one that does the same runs."""
 
-    def pairs() -> Iterator[tuple[tuple[str, str, Twins, tuple[str, ...], tuple[str, ...]], Context]]:
+    def pairs() -> Iterator[tuple[tuple[str, bool, str, Twins, tuple[str, ...], tuple[str, ...]], Context]]:
         for context in subject.contexts:
             for row in _ALL:
                 open_ = [call for call in row.calls if _open(context, row, call)]
@@ -142,21 +146,21 @@ def twins(subject: Subject) -> Iterator[Found]:
                     # without its successor, to callers the kernel is merely an older one
                     successor = call in SUCCESSORS or verdict.action == context.enosys
                     after = row.calls[row.calls.index(call) :]
-                    elders = [] if successor else [twin for twin in open_ if twin not in ESSENTIAL]
-                    meant = [twin for twin in open_ if twin in after or twin in elders]
+                    meant = [twin for twin in open_ if twin in after or not (successor or row.apart)]
                     if meant:
                         closed[call] = verdict
                         remaining |= dict.fromkeys(meant)
                 if closed:
                     first = next(iter(closed))
-                    whole = context.answer(first) is not None or row.args(first) is not None
-                    answer = subject.words(closed[first]) if whole else ""
-                    yield (closed[first].where, answer, row, tuple(closed), tuple(remaining)), context
+                    denied = context.answer(first) is not None
+                    known = denied or row.args(first, context) is not None
+                    answer = subject.words(closed[first]) if known else ""
+                    yield (closed[first].where, denied, answer, row, tuple(closed), tuple(remaining)), context
 
-    for (where, answer, row, closed, remaining), contexts in gathered(pairs()).items():
+    for (where, denied, answer, row, closed, remaining), contexts in gathered(pairs()).items():
         yield Found(
             where,
-            f"{listed(closed)} {_be(closed)} {'denied' if answer else 'filtered'}, {listed(remaining)}"
+            f"{listed(closed)} {_be(closed)} {'denied' if denied else 'filtered'}, {listed(remaining)}"
             f" {_be(remaining)} let through: {row.reason} (on {subject.names(contexts)})",
             _cure(row, closed, remaining, answer),
             subject.on(contexts),
@@ -168,7 +172,7 @@ def _cure(row: Twins, closed: tuple[str, ...], remaining: tuple[str, ...], answe
     needed = [call for call in remaining if call in ESSENTIAL]
     if needed:
         return (
-            f"no program starts without {listed(needed)}: filter all of them, or leave {listed(closed)} out"
+            f"programs cannot do without {listed(needed)}: filter all of them, or leave {listed(closed)} out"
         )
     if not answer:
         return "filter both, or deny the other"
@@ -190,7 +194,7 @@ def _open(context: Context, row: Twins, call: str) -> bool:
     """True when `call` exists and runs, whatever its arguments, or where it does what the row is about."""
     if call not in context.table:
         return False
-    args = row.args(call)
+    args = row.args(call, context)
     if args is not None:
         return lets_through(context.verdict(call, *args).action)
     answer = context.answer(call)
@@ -202,7 +206,7 @@ def _closed(context: Context, row: Twins, call: str) -> Verdict | None:
     entry = context.entry(call)
     if entry is None:
         return None
-    args = row.args(call)
+    args = row.args(call, context)
     if args is not None:
         verdict = context.verdict(call, *args)
         return None if lets_through(verdict.action) else verdict
