@@ -49,12 +49,18 @@ def name(action: int) -> str:
 
 
 def word(action: int) -> str:
-    """`action` as a policy writes it: allow, kill, errno 1; "trace 1", too, which no policy can say."""
+    """`action` as a policy writes it: allow, kill, errno 1; "trace 1", too, which no policy can say.
+
+    Raises LookupError for a value that is none of seccomp(2)'s actions, which a foreign program may return.
+    """
     if action & 0xFFFF0000 == TRACE:
         return f"trace {action & 0xFFFF}"
     if action & 0xFFFF0000 == ERRNO:
         return f"errno {action & 0xFFFF}"
-    return next(word for word, value in WORDS.items() if value == action)
+    for said, value in WORDS.items():
+        if value == action:
+            return said
+    raise LookupError(f"{action:#x} is no action")
 
 
 def runs(action: int) -> bool:

@@ -15,7 +15,7 @@ from minilxc.errors import SHORT, UsageError, suggestion
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    pass
+    from collections.abc import Iterable
 
 _64BIT = 0x80000000
 _LITTLE = 0x40000000
@@ -177,6 +177,17 @@ _BY_WORD = {word: machine for machine in MACHINES for word in machine.words}
 def abi_by_section(word: str) -> Abi | None:
     """The ABI that the section `[word]` means, or None; any spelling, any case."""
     return _BY_SPELLING.get(word.lower())
+
+
+def abi_of_number(audit: int, number: int, abis: Iterable[Abi] = ABIS) -> Abi | None:
+    """The one of `abis` whose call it is, by seccomp_data's arch (`audit`) and nr; None where it is none's.
+
+    x32's calls have the numbers from X32_BIT on. Where x32 is not among `abis`, x86_64 has them, too.
+    """
+    sharing = [abi for abi in abis if abi.audit == audit]
+    x32 = [abi for abi in sharing if abi.base == X32_BIT]
+    others = [abi for abi in sharing if abi.base != X32_BIT]
+    return next(iter(x32 if x32 and number >= X32_BIT else others), None)
 
 
 def section_words() -> tuple[str, ...]:

@@ -36,7 +36,8 @@ _NEWER: Final = {
     "file_getattr": 468,
     "file_setattr": 469,
 }
-# The kernel itself places this call in traced programs, and since Linux 6.14 lets it pass unasked.
+# The kernel itself places this call (Linux 6.11) in traced programs. From 6.14 on, and in later releases of
+# 6.12 and 6.13, it passes whatever a filter says.
 _NEWER_X86_64: Final = {"uretprobe": 335}
 
 SOCKETCALL_PARTS: Final = {
@@ -79,6 +80,9 @@ IPC_PARTS: Final = {
 }
 """The calls that ipc(2) stands for, with the low 16 bits of its first argument (linux/ipc.h)."""
 
+MULTIPLEXERS: Final[Mapping[str, Mapping[str, int]]] = {"socketcall": SOCKETCALL_PARTS, "ipc": IPC_PARTS}
+"""The calls that stand for others, with these and their numbers."""
+
 
 @cache
 def library() -> ModuleType:
@@ -116,6 +120,18 @@ def table(abi: Abi) -> Mapping[str, int]:
 def names(abi: Abi) -> Mapping[int, str]:
     """Number to name of every call of `abi`. Raises as `table` does."""
     return {number: name for name, number in table(abi).items()}
+
+
+def multiplexer(abi: Abi, call: str) -> str:
+    """The call that `call` is a part of on `abi`: "socketcall", "ipc", or "" for none."""
+    if not abi.multiplexed:
+        return ""
+    return next((name for name, parts in MULTIPLEXERS.items() if call in parts), "")
+
+
+def has(abi: Abi, call: str) -> bool:
+    """True when programs of `abi` can make `call`, by its own number or as a part. Raises as `table` does."""
+    return call in table(abi) or bool(multiplexer(abi, call))
 
 
 def known(name: str) -> bool:

@@ -13,30 +13,27 @@ from minilxc.errors import PolicyError, printable
 from . import actions
 from . import policy as policies
 from . import rules as ruling
-from .arch import machine_by_word
+from .arch import abi_by_section, machine_by_word
 from .build import build_rules
 from .checks import BY_ID, CATALOGUE, ERROR, NOTE, WARNING
-from .checks.subject import Subject, listed
-from .compiler import compile_rules
-from .rules import AbiRules, Conditions
+from .checks.subject import Subject
+from .compiler import MAX_FILTERED, refusals
+from .inputs import expect_policy
+from .wording import listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from .arch import Abi, Machine
+    from .arch import Machine
     from .build import Built
     from .checks.subject import Found
     from .policy import Newer, Policy
-    from .rules import Condition, Entry, Rules
 
 MACHINES: Final = ("amd64", "i386", "arm64", "armhf", "ppc64el", "powerpc")
 """The machines that a policy is checked for unless the user says otherwise."""
 
 MAX_ERRORS: Final = 1000
 """Wrong lines that are told of one file."""
-
-MAX_FILTERED: Final = 1000
-"""Rules with filters for one call. libseccomp sorts them in a time that grows with their square and more."""
 
 _LONG: Final = 300
 _EXCEPTION: Final = re.compile(r"#\s*check accepts\b\s*([^:]*)(?::\s*(\S.*))?")
@@ -79,27 +76,28 @@ def check(
     try:
         policy = policies.parse(text, path)
     except PolicyError:
+        try:
+            expect_policy(text, path)
+        except PolicyError as error:
+            return (of_error(error, "syntax", path),)
         return _sorted(_syntax(text, path))
-    if actions.runs(policy.default):
-        newer = None  # a denylist answers those itself
-    for machine in machines if newer else ():
-        ruling.build(policy._replace(errno_name="", lines=()), machine, notify=True, newer=newer)
-    wrong = [*_errno_names(policy, machines), *_too_many(policy)]
+    wrong = [*_newer(policy, machines, newer), *_errno_names(policy, machines), *_too_many(policy)]
     if wrong:
         return _sorted(wrong)
     try:
         built = [_build(policy, machine, newer) for machine in machines]
     except PolicyError as error:
         return _sorted(_uncompilable(policy, machines)) or (of_error(error, "compile", path),)
-    subject = Subject(policy, built)
+    subject = Subject(policy, built, _sections(text, path), newer)
     found = [
-        _finding(kind.id, path, each)
+        _finding(kind.id, policy, each)
         for kind in CATALOGUE
         if kind.find is not None
         for each in kind.find(subject)
     ]
     accepted, bad = _exceptions(text, path)
-    return _sorted([*bad, *(each for each in found if each.check not in accepted.get(each.line, ()))])
+    left = [each for each in found if each.check not in accepted.get(each.line, ())]
+    return _sorted([*bad, *left, *_unused(accepted, found, subject)])
 
 
 def default_machines() -> tuple[Machine, ...]:
@@ -138,6 +136,20 @@ def _syntax(text: bytes, path: str) -> Iterator[Finding]:
             "",
             (),
         )
+
+
+def _newer(policy: Policy, machines: Sequence[Machine], newer: Newer | None) -> Iterator[Finding]:
+    """That newer calls cannot have an answer of their own. Raises PolicyError for an errno without a number."""
+    if newer is None:
+        return
+    plain = policy._replace(errno_name="", lines=())
+    for machine in machines:
+        ruling.build(plain._replace(default=actions.KILL_THREAD), machine, notify=True, newer=newer)
+    try:
+        ruling.build(plain, machines[0], notify=True, newer=newer)
+    except PolicyError as error:
+        line = _line(policy.where, policy.path)
+        yield Finding(ERROR, "newer", policy.path, line, printable(f"{error.where}: {error.what}"), "", ())
 
 
 def _errno_names(policy: Policy, machines: Sequence[Machine]) -> Iterator[Finding]:
@@ -183,41 +195,12 @@ def _uncompilable(policy: Policy, machines: Sequence[Machine]) -> Iterator[Findi
     """The rules of which no program can be made, as a rule beside an earlier one; each once."""
     told: dict[tuple[str, str], list[str]] = {}
     for machine in machines:
-        rules = ruling.build(policy, machine, notify=True)
-        for each in rules.abis:
-            for number, entry in each.entries.items():
-                for error in _refused(rules, each.abi, number, entry):
-                    on = told.setdefault((error.where or "", error.what), [])
-                    if each.abi.name not in on:
-                        on.append(each.abi.name)
+        for abi, error in refusals(ruling.build(policy, machine, notify=True)):
+            on = told.setdefault((error.where or "", error.what), [])
+            if abi.name not in on:
+                on.append(abi.name)
     for (where, what), on in told.items():
         yield Finding(ERROR, "compile", policy.path, _line(where, policy.path), what, "", tuple(on))
-
-
-def _refused(rules: Rules, abi: Abi, number: int, entry: Entry) -> Iterator[PolicyError]:
-    """The errors of one call's filters: each is told, and its rule left out to see the next."""
-    for stage in entry.stages:
-        left = list(stage.rules) if isinstance(stage, Conditions) else []
-        while error := _alone(rules, abi, number, entry, left):
-            yield error
-            blamed = next((rule for rule in left if rule.where == error.where), None)
-            if blamed is None or not any(
-                _alone(rules, abi, number, entry, [rule, blamed]) for rule in left if rule is not blamed
-            ):
-                break  # too large: every rule is to blame
-            left.remove(blamed)
-
-
-def _alone(
-    rules: Rules, abi: Abi, number: int, entry: Entry, conditions: list[Condition]
-) -> PolicyError | None:
-    """Why no program can be made of these rules for one call alone; None when it can."""
-    part = entry._replace(stages=(Conditions(tuple(conditions)),) if conditions else ())
-    try:
-        compile_rules(rules._replace(abis=(AbiRules(abi, {number: part}),)))
-    except PolicyError as error:
-        return error
-    return None
 
 
 def _build(policy: Policy, machine: Machine, newer: Newer | None) -> Built:
@@ -228,9 +211,11 @@ def _build(policy: Policy, machine: Machine, newer: Newer | None) -> Built:
 # --- findings
 
 
-def _finding(kind: str, path: str, found: Found) -> Finding:
-    severity = BY_ID[kind].severity
-    return Finding(severity, kind, path, _line(found.where, path), printable(found.text), found.fix, found.on)
+def _finding(kind: str, policy: Policy, found: Found) -> Finding:
+    """What was found, at the line of the default where its place is none of the policy's (`newer`)."""
+    line = _line(found.where, policy.path) or _line(policy.where, policy.path)
+    text = printable(found.text)
+    return Finding(BY_ID[kind].severity, kind, policy.path, line, text, found.fix, found.on)
 
 
 def _clear(text: str) -> str:
@@ -257,14 +242,15 @@ def _sorted(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 # --- exceptions
 
 
-def _exceptions(text: bytes, path: str) -> tuple[dict[int, set[str]], list[Finding]]:
+def _exceptions(text: bytes, path: str) -> tuple[dict[int, dict[str, int]], list[Finding]]:
     """Line to the kinds which a comment "check accepts ID: REASON" accepts there, and wrong such comments.
 
-    A comment that stands alone on its line is for the next line with something else on it.
+    Each kind comes with the comment's own line. A comment that stands alone on its line is for the next
+    line with something else on it.
     """
-    accepted: dict[int, set[str]] = {}
+    accepted: dict[int, dict[str, int]] = {}
     bad = []
-    waiting: set[str] = set()
+    waiting: dict[str, int] = {}
     for number, row in enumerate(text.decode("utf-8", "surrogateescape").split("\n"), 1):
         content, mark, comment = row.partition("#")
         found = _EXCEPTION.match(mark + comment)
@@ -285,8 +271,36 @@ def _exceptions(text: bytes, path: str) -> tuple[dict[int, set[str]], list[Findi
                     )
                 )
             else:
-                waiting.update(kinds)
+                waiting |= dict.fromkeys(kinds, number)
         if content.strip():
             accepted[number] = waiting
-            waiting = set()
+            waiting = {}
+    if waiting:
+        accepted[0] = waiting  # nothing follows
     return accepted, bad
+
+
+def _unused(
+    accepted: dict[int, dict[str, int]], found: Iterable[Finding], subject: Subject
+) -> Iterator[Finding]:
+    """The exceptions of which nothing was found that they accept."""
+    told = {(each.line, each.check) for each in found}
+    for line, kinds in accepted.items():
+        for kind, number in kinds.items():
+            if (line, kind) not in told:
+                machines = listed(machine.name for machine in subject.machines)
+                what = f"'check accepts {kind}': on {machines} there is nothing to accept"
+                yield Finding(NOTE, "unused-exception", subject.policy.path, number, what, "", ())
+
+
+# --- sections
+
+
+def _sections(text: bytes, path: str) -> Iterator[tuple[str, str]]:
+    """The place and the name of each section in a text that is right: an ABI's, "all" or "native"."""
+    for number, row in enumerate(text.decode("utf-8", "surrogateescape").split("\n"), 1):
+        content = row.partition("#")[0].strip()
+        if content.startswith("["):
+            word = content[1:].partition("]")[0].strip()
+            abi = abi_by_section(word)
+            yield f"{path}:{number}", abi.name if abi else word.lower()

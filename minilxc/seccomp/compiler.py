@@ -23,19 +23,17 @@ answers) or never made (the same; it loops) the rules are tried in the policy's 
 
 from __future__ import annotations
 
-import errno
-import os
-import resource
 import struct
-from contextlib import suppress
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from minilxc.errors import PolicyError
 
 from . import actions, calls
 from .arch import X32_BIT, abi_by_section
 from .assemble import Graph, linear
+from .libseccomp import EndlessError, Rule, Wanted, export
+from .matching import Matcher
 from .program import (
     AND,
     ARCH,
@@ -49,24 +47,31 @@ from .program import (
     MAX_INSTRUCTIONS,
     NR,
     RETURN,
+    WORD,
     Instruction,
     Program,
 )
-from .rules import Conditions, Parts, holds
+from .rules import Condition, Conditions, Parts
 from .samples import condition_arguments
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from io import FileIO
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from .arch import Abi
+    from .libseccomp import Exported
     from .policy import Filter
     from .rules import AbiRules, Entry, Rules
 
     _Tests = tuple[tuple[tuple[Filter, ...], int], ...]
 
 _CALL = "read"  # any that every ABI has
-_CPU_SECONDS = 5  # a thousand times what libseccomp needs for the rules of one call
+_BLAMED = 20  # of the rules that libseccomp refuses for reasons of its own, how many are looked into
+
+MAX_FILTERED: Final = 1000
+"""Rules with filters for one call. The kernel takes some more where they are short, and nobody writes them."""
+
+_endless: set[tuple[bool, _Tests]] = set()
+"""What libseccomp is known to come to no end over."""
 
 _TESTS: Final[Mapping[int, Callable[[int, int], bool]]] = {
     JUMP_EQUAL: lambda a, k: a == k,
@@ -155,151 +160,221 @@ def _parts(graph: Graph, abi: Abi, stage: Parts, otherwise: int) -> int:
 
 def _conditions(graph: Graph, abi: Abi, stage: Conditions, otherwise: int) -> int:
     """The answer of rules with filters, `otherwise` where none matches."""
-    answers = list(dict.fromkeys(rule.action for rule in stage.rules))
-    tests = tuple((rule.filters, answers.index(rule.action)) for rule in stage.rules)
-    try:
-        decision = _decision(abi.wide, tests)
-    except FileExistsError:
-        raise _contradiction(abi, stage) from None
-    if decision is None:
+    for error in _refused(abi, stage):
+        raise error
+    answers = _answers(stage)
+    if len(answers) == 1:  # whichever rule matches, the answer is the same
         return _in_order(graph, abi, stage, otherwise)
-    block, start = decision
-    if len(block) > MAX_INSTRUCTIONS:
-        raise PolicyError(
-            f"libseccomp makes {len(block)} instructions of this call's filters, the kernel takes {MAX_INSTRUCTIONS}",
+    tests = _tests(stage)
+    decision = _decision(abi.wide, tests)
+    if decision is None or not _is_right(abi.wide, tests):
+        return _in_order(graph, abi, stage, otherwise)
+    return _graft(
+        graph, abi, decision.block, decision.start, [graph.answer(action) for action in answers], otherwise
+    )
+
+
+def refusals(rules: Rules) -> Iterator[tuple[Abi, PolicyError]]:
+    """Every reason why no program can be made of the filters of one call, with the ABI that it holds for."""
+    for abi, stage in _stages(rules):
+        for error in _refused(abi, stage):
+            yield abi, error
+
+
+def endless(rules: Rules) -> bool:
+    """True when libseccomp comes to no end over the filters of some call."""
+    return any(_decision(abi.wide, _tests(stage)) is None for abi, stage in _stages(rules))
+
+
+def _stages(rules: Rules) -> Iterator[tuple[Abi, Conditions]]:
+    """All argument filters, as they are given to libseccomp."""
+    for each in rules.abis:
+        for entry in each.entries.values():
+            for stage in entry.stages:
+                if isinstance(stage, Conditions):
+                    yield each.abi, stage
+
+
+def _refused(abi: Abi, stage: Conditions) -> Iterator[PolicyError]:
+    """Why no program can be made of `stage`: each rule that contradicts earlier ones, or their number."""
+    if len(stage.rules) > MAX_FILTERED:
+        yield PolicyError(
+            f"more than {MAX_FILTERED} rules with filters for one call", where=stage.rules[MAX_FILTERED].where
+        )
+        return
+    if len(_answers(stage)) == 1:
+        return
+    decision = _decision(abi.wide, _tests(stage))
+    if decision is None:
+        return
+    for place, later in decision.refused:
+        first, second = stage.rules[place], stage.rules[later]
+        if place < 0:
+            what = "libseccomp finds that the filters contradict those of earlier lines"
+        elif set(second.filters) <= set(first.filters):
+            what = f"the filters are, or begin, those of {first.where}, with another action"
+        else:
+            what = f"libseccomp finds that the filters contradict those of {first.where}"
+        yield PolicyError(what, where=second.where)
+    if len(decision.block) > MAX_INSTRUCTIONS:
+        yield PolicyError(
+            f"libseccomp makes {len(decision.block)} instructions of this call's filters,"
+            f" the kernel takes {MAX_INSTRUCTIONS}",
             where=stage.rules[-1].where,
         )
-    if not _is_right(abi.wide, stage, block, answers):
-        return _in_order(graph, abi, stage, otherwise)
-    return _graft(graph, abi, block, start, [graph.answer(action) for action in answers], otherwise)
 
 
-def _is_right(wide: bool, stage: Conditions, block: Sequence[Instruction], answers: Sequence[int]) -> bool:
-    """True when libseccomp's program answers as one of the rules that match, and none's only where none does.
+def _answers(stage: Conditions) -> list[int]:
+    """The actions of `stage`, each once: a stand-in's index is its place here."""
+    return list(dict.fromkeys(rule.action for rule in stage.rules))
 
-    libseccomp 2.5.4 goes wrong for some rules whose ranges overlap in several arguments.
+
+def _tests(stage: Conditions) -> _Tests:
+    """What libseccomp is asked about `stage`: the filters of each rule, and the index of its answer."""
+    indexes = {action: index for index, action in enumerate(_answers(stage))}
+    return tuple((rule.filters, indexes[rule.action]) for rule in stage.rules)
+
+
+class _Decision(NamedTuple):
+    """What libseccomp makes of the rules on one call.
+
+    block    all instructions of its program; TRACE where no rule matches, ERRNO + index for an answer:
+             stand-ins, which no kernel and no library lacks
+    start    where the decision begins
+    refused  pairs of rules that contradict each other, each with the least earlier one, by their places
+             (-1 where it was not looked for); then there is no block
     """
-    audit = block[1].k
-    program = Program(block, big=False)
-    number = _call_number(wide)
-    for args in condition_arguments(stage):
-        words = args if wide else [word & 0xFFFFFFFF for word in args]
-        given, _ = program.simulate(audit, number, words)
-        wanted = [
-            rule.action for rule in stage.rules if all(holds(test, words[test.arg]) for test in rule.filters)
-        ]
-        if given >> 16 != actions.ERRNO >> 16:
-            if wanted:
-                return False
-        elif answers[given & 0xFFFF] not in wanted:
-            return False
-    return True
 
-
-def _contradiction(abi: Abi, stage: Conditions) -> PolicyError:
-    """The error for rules that libseccomp refuses together, naming the first pair that does so alone."""
-    for later, second in enumerate(stage.rules):
-        for first in stage.rules[:later]:
-            try:
-                _decision(
-                    abi.wide, ((first.filters, 0), (second.filters, int(first.action != second.action)))
-                )
-            except FileExistsError:
-                return PolicyError(
-                    f"the filters are, or begin, those of {first.where}, with another action",
-                    where=second.where,
-                )
-    places = ", ".join(rule.where for rule in stage.rules[:-1])
-    return PolicyError(f"the filters contradict those of {places}", where=stage.rules[-1].where)
+    block: tuple[Instruction, ...]
+    start: int
+    refused: tuple[tuple[int, int], ...]
 
 
 @lru_cache(maxsize=256)
-def _decision(wide: bool, tests: _Tests) -> tuple[tuple[Instruction, ...], int] | None:
-    """libseccomp's program for rules on one call: all its instructions, and where the decision begins.
+def _decision(wide: bool, tests: _Tests) -> _Decision | None:
+    """What libseccomp makes of rules on one call. None where it comes to no end.
 
-    `tests` are (filters, index of the answer). The program returns TRACE where no rule matches, and
-    ERRNO + index for an answer: stand-ins, which no kernel and no library lacks. It is for a
-    little-endian ABI whose argument words have 64 bits (`wide`) or 32.
-    None where the library comes to no end.
-    Raises FileExistsError for rules that it takes for a contradiction.
+    `tests` are (filters, index of the answer). It is for a little-endian ABI whose argument words have
+    64 bits (`wide`) or 32. Raises MinilxcError.
     """
-    # Seen for several rules of which one looks at several arguments.
-    may_hang = len(tests) > 1 and any(len(filters) > 1 for filters, _ in tests)
-    fd = os.memfd_create("minilxc-filter", os.MFD_CLOEXEC)
-    with open(fd, "r+b", buffering=0) as file:
-        try:
-            (_export_in_child if may_hang else _export)(file, wide, tests)
-        except TimeoutError:
-            return None
-        file.seek(0)
-        data = file.read()
+    if (wide, tests) in _endless:
+        return None
+    try:
+        data, refused = _export(wide, tests)
+    except EndlessError:
+        _endless.add((wide, tests))
+        return None
+    if refused:
+        return _Decision((), 0, tuple(_partners(wide, tests, refused)))
     block = tuple(Instruction._make(fields) for fields in struct.iter_unpack("<HBBI", data))
     number = _call_number(wide)
     number_loaded = block.index(Instruction(LOAD, 0, 0, NR))
     for at in range(number_loaded + 1, len(block)):
         if block[at].code == JUMP_EQUAL and block[at].k == number:
-            return block, at + 1 + block[at].jt
+            return _Decision(block, at + 1 + block[at].jt, ())
     raise AssertionError("libseccomp's program does not test the call number")
 
 
-def _export(file: FileIO, wide: bool, tests: _Tests) -> None:
-    """Let libseccomp write its program for `tests`. Raises OSError."""
-    lib = calls.library()
-    context = lib.SyscallFilter(lib.TRACE(0))
-    native, wanted = lib.system_arch(), _pattern(wide).token
-    if native != wanted:
-        context.remove_arch(native)  # first: two byte orders cannot be in one context
-        context.add_arch(wanted)
-    operators = {"==": lib.EQ, "!=": lib.NE, "<": lib.LT, "<=": lib.LE, ">": lib.GT, ">=": lib.GE}
-    for filters, index in tests:
-        arguments = [
-            lib.Arg(test.arg, lib.MASKED_EQ, test.mask, test.value)
-            if test.op == "&="
-            else lib.Arg(test.arg, operators[test.op], test.value)
-            for test in filters
-        ]
-        context.add_rule(lib.ERRNO(index), _CALL, *arguments)
-    context.export_bpf(file)
+@lru_cache(maxsize=256)
+def _is_right(wide: bool, tests: _Tests) -> bool:
+    """True when libseccomp's program answers as one of the rules that match, and none's only where none does.
 
-
-def _export_in_child(file: FileIO, wide: bool, tests: _Tests) -> None:
-    """As `_export`, in a process that the kernel ends after a while: libseccomp 2.5.4 may loop for ever.
-
-    Raises OSError, TimeoutError where it did not end. setrlimit(2), RLIMIT_CPU.
+    libseccomp 2.5.4 goes wrong for some rules whose ranges overlap in several arguments, and over some it
+    comes to no end. Not for rules that it refuses.
     """
-    calls.library()
-    receive, send = os.pipe2(os.O_CLOEXEC)
-    with open(receive, "rb") as answer, open(send, "wb", buffering=0) as report:
-        pid = os.fork()
-        if pid == 0:
-            _report_export(report, file, wide, tests)
-        report.close()
-        told = answer.read()
-    with suppress(ChildProcessError):  # the caller may ignore SIGCHLD
-        os.waitpid(pid, 0)
-    if not told:
-        raise TimeoutError
-    if told != b"0":
-        raise OSError(int(told), os.strerror(int(told)))
+    decision = _decision(wide, tests)
+    if decision is None or _mixes_words(decision):
+        return False
+    stage = Conditions(tuple(Condition(filters, index, "") for filters, index in tests))
+    matcher = Matcher(stage)
+    audit = decision.block[1].k
+    program = Program(decision.block, big=False)
+    number = _call_number(wide)
+    for args in condition_arguments(stage):
+        words = args if wide else [word & 0xFFFFFFFF for word in args]
+        given, _ = program.simulate(audit, number, words)
+        wanted = {rule.action for rule in matcher.matching(words)}
+        if given >> 16 != actions.ERRNO >> 16:
+            if wanted:
+                return False
+        elif given & 0xFFFF not in wanted:
+            return False
+    return True
 
 
-def _report_export(report: FileIO, file: FileIO, wide: bool, tests: _Tests) -> NoReturn:
-    """In the child: export, and write the errno, 0 for success."""
-    try:
-        resource.setrlimit(resource.RLIMIT_CPU, (_CPU_SECONDS, _CPU_SECONDS))
+def _mixes_words(decision: _Decision) -> bool:
+    """True when some test looks at another word on one way to it than on another.
+
+    libseccomp 2.5.4 makes such programs where it joins equal ends of rules: a test of one argument is
+    jumped to while another one is loaded.
+    """
+    held: dict[int, tuple[int, int]] = {}  # at a test: the word that A holds, its offset and mask
+    seen = set()
+    pending = [(decision.start, (NR, WORD))]
+    while pending:
+        here = pending.pop()
+        if here in seen:
+            continue
+        seen.add(here)
+        at, word = here
+        code, jt, jf, k = decision.block[at]
+        if code == LOAD:
+            pending.append((at + 1, (k, WORD)))
+        elif code == AND:
+            pending.append((at + 1, (word[0], word[1] & k)))
+        elif code == JUMP:
+            pending.append((at + 1 + k, word))
+        elif code != RETURN:
+            if held.setdefault(at, word) != word:
+                return True
+            pending += [(at + 1 + jt, word), (at + 1 + jf, word)]
+    return False
+
+
+def _export(wide: bool, tests: _Tests) -> Exported:
+    """libseccomp's program for `tests`. Raises EndlessError, MinilxcError."""
+    rules = tuple(Rule(actions.ERRNO + index, _CALL, filters) for filters, index in tests)
+    return export(actions.TRACE, [Wanted(_pattern(wide).token, rules)])
+
+
+def _partners(wide: bool, tests: _Tests, refused: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Each refused rule with the earlier one that it contradicts."""
+    taken = sorted({*range(len(tests))} - {*refused})
+    by_filter: dict[Filter, list[int]] = {}
+    for at in taken:
+        for test in tests[at][0]:
+            by_filter.setdefault(test, []).append(at)
+    for count, second in enumerate(refused):
+        filters, index = tests[second]
+        for first in by_filter.get(filters[0], ()):
+            if first < second and tests[first][1] != index and set(filters) <= set(tests[first][0]):
+                yield first, second
+                break
+        else:
+            earlier = [at for at in taken if at < second]
+            yield (_blamed(wide, tests, earlier, second) if count < _BLAMED else -1), second
+
+
+def _blamed(wide: bool, tests: _Tests, earlier: Sequence[int], second: int) -> int:
+    """The rule of `earlier` that, after those before it, makes libseccomp refuse `second`; -1 where it loops."""
+    low, high = 0, len(earlier)  # it is refused after `high` of them, and not after `low`
+    while high - low > 1:
+        middle = (low + high) // 2
         try:
-            _export(file, wide, tests)
-            number = 0
-        except OSError as error:
-            number = error.errno or errno.EIO
-        report.write(b"%d" % number)
-    finally:
-        os._exit(0)  # whatever happens, the caller's code must not go on here
+            refused = _export(wide, tuple(tests[at] for at in (*earlier[:middle], second))).refused
+        except EndlessError:
+            return -1
+        low, high = (low, middle) if refused else (middle, high)
+    return earlier[low]
 
 
 def forget_decisions() -> None:
-    """Let the next program ask libseccomp about its filters anew, for measurements."""
+    """Let the next program ask libseccomp about its filters anew, for measurements.
+
+    What it comes to no end over stays known.
+    """
     _decision.cache_clear()
+    _is_right.cache_clear()
 
 
 def _pattern(wide: bool) -> Abi:
@@ -390,8 +465,8 @@ def _filter(graph: Graph, abi: Abi, test: Filter, yes: int, no: int) -> int:
             node = yes
             for half, value, mask in ((0, low, test.mask & 0xFFFFFFFF), (1, high, test.mask >> 32)):
                 if mask:
-                    masked = graph.mask(mask, graph.test(JUMP_EQUAL, value, node, no))
-                    node = _load(graph, abi, test.arg, half, masked)
+                    node = graph.test(JUMP_EQUAL, value, node, no)
+                    node = _load(graph, abi, test.arg, half, node if mask == WORD else graph.mask(mask, node))
             return node
     node = graph.test(JUMP_GREATER if test.op == ">" else JUMP_AT_LEAST, low, yes, no)
     node = _load(graph, abi, test.arg, 0, node)

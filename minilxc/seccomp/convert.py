@@ -14,7 +14,7 @@ from .diff import compare
 
 if TYPE_CHECKING:
     from .arch import Abi
-    from .oci import Loss
+    from .profile import Loss
     from .rules import Rules
 
 MULTIPLEXERS: Final = {"socketcall": calls.SOCKETCALL_PARTS, "ipc": calls.IPC_PARTS}
@@ -50,8 +50,3 @@ def differences(wanted: Rules, given: Rules) -> list[Difference]:
         for each in compare(*programs, wanted.machine).differences
         if each.abi is not None
     ]
-
-
-def number(value: int) -> str:
-    """`value` as a reader likes it: hexadecimal from 10 on."""
-    return str(value) if value < 10 else f"{value:#x}"

@@ -8,8 +8,9 @@ places answer is then compared along all of their paths, whose conditions `symbo
 This is exact, for all of the 2^32 numbers and all arguments, for programs that load words, mask them,
 compare them with numbers and return numbers: all that libseccomp, minilxc and the container engines
 make. A program that calculates with words, compares two of them, returns one, tests bits of the
-architecture, or takes more than _MAX_STEPS steps for a call, is searched instead: every class of numbers
-with words at and around each number of both programs, combined as far as _MAX_SAMPLES goes, and
+architecture, keeps so much of what it saw that its places are too many to follow (`symbolic`), or takes
+more than _MAX_STEPS steps for a call, is searched instead: every class of numbers that is known by then
+with words at and around each number of both programs, combined as far as _MAX_SAMPLES and _MAX_RUN go, and
 `Comparison.proved` says so. A difference that is told is real in either case: both programs were run.
 
 Compared is what the kernel does with an answer, so data that it ignores does not count (`actions.meaning`).
@@ -26,7 +27,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from minilxc.errors import MinilxcError
 
 from . import actions, calls
-from .arch import ABIS, X32_BIT
+from .arch import ABIS, X32_BIT, abi_of_number
 from .program import ARCH, ARGS, CONDITIONS, JUMP_ANY_BIT, LOAD, NR, USE_X, WORD
 from .symbolic import (
     START,
@@ -54,6 +55,9 @@ if TYPE_CHECKING:
 _POINTER = 8  # the place of instruction_pointer in struct seccomp_data
 _MAX_STEPS = 50_000
 _MAX_SAMPLES = 500
+_MIN_SAMPLES = 20
+_MAX_RUN = 20_000_000  # instructions for one audit value, which are some seconds; _MIN_SAMPLES may take more
+_MAX_HARD = 3  # numbers for which programs are followed as far as they can be, and in vain
 _NUMBERS: Final = WORD + 1
 
 
@@ -100,11 +104,10 @@ def compare(ours: Program, theirs: Program, machine: Machine) -> Comparison:
         raise MinilxcError(
             "a program looks at the instruction pointer, so its answers depend on more than the call"
         )
-    tests = [test for program in pair for test in _tests(program, {})]
-    proved = None not in tests and all(
-        test.word.mask == WORD for test in tests if test and test.word.offset == ARCH
-    )
-    mentioned = _borders(test for test in tests if test and test.word.offset == ARCH)
+    tests, proved = _followed(pair, {})
+    on_audit = [test for test in tests if test.word.offset == ARCH]
+    proved &= all(test.word.mask == WORD for test in on_audit)
+    mentioned = _borders(on_audit)
     known = {abi.audit: abi for abi in reversed(ABIS)}
     named = {abi.audit for abi in machine.abis} | {audit for audit in known if audit in mentioned}
     borders = sorted({0, *mentioned, *named, *(audit + 1 for audit in named)})
@@ -141,14 +144,13 @@ def _compare_audit(
 ) -> tuple[list[Difference], bool]:
     """The differences on the ABIs that share an audit value, and whether there are no others."""
     names = {number: name for abi in sharing for number, name in _names(abi).items()}
-    tests = [test for program in pair for test in _tests(program, {ARCH: audit})]
-    followed = [test for test in tests if test is not None]
-    on_number = [test for test in followed if test.word.offset == NR]
+    tests, whole_programs = _followed(pair, {ARCH: audit})
+    on_number = [test for test in tests if test.word.offset == NR]
     whole = [test for test in on_number if test.word.mask == WORD]
     borders = {0, X32_BIT, *_borders(whole), *names, *(number + 1 for number in names)}
     classes = _Classes(sorted(border for border in borders if border <= WORD))
     result = _Result(pair, audit, sharing, names, classes)
-    if len(followed) == len(tests):
+    if whole_programs:
         result.walk()
     else:
         result.search()
@@ -174,6 +176,7 @@ class _Result:
         self._classes = classes
         self._found: dict[tuple[int, int, int], Difference] = {}
         self._sampled: tuple[tuple[int, ...], ...] = ()
+        self._tries = _MAX_HARD
         # ABIs that share an audit value pass words of one width; of an unknown one nothing is known
         self._wide = not sharing or sharing[0].wide
         high = ARGS + (0 if pair[0].big else 4)
@@ -228,12 +231,6 @@ class _Result:
                     number = self._classes.starts[place] if alike else _word(inside, NR)
                     self._add(place, left, right, number, args, always)
 
-    def _abi(self, place: int) -> Abi | None:
-        """The ABI that a class of numbers belongs to."""
-        x32 = self._classes.starts[place] >= X32_BIT
-        matching = [abi for abi in self._sharing if (abi.base == X32_BIT) == x32]
-        return next(iter(matching or self._sharing), None)
-
     def _region(self, place: int) -> Region:
         """What holds of the number in one class."""
         number = Word(NR, WORD)
@@ -251,7 +248,7 @@ class _Result:
         key = (place, ours, theirs)
         if key not in self._found:
             self._found[key] = Difference(
-                self._abi(place),
+                abi_of_number(self._audit, first, self._sharing),
                 self._audit,
                 self._names.get(first, ""),
                 first,
@@ -274,12 +271,8 @@ class _Result:
 
     def _search_number(self, number: int, places: Sequence[int]) -> None:
         """Compare on one number; what differs counts for `places`."""
-        words = {**self._known, NR: number}
         try:
-            if any(test is None for program in self._pair for test in _tests(program, words)):
-                raise _TooManyError
-            decisions = Decisions(self._pair, words, actions.meaning)
-            found = _compare_nodes(decisions, decisions.node(0, START), decisions.node(1, START), {})
+            found = self._answers(number)
         except _TooManyError:
             self.proved = False
             self._try_samples(number, places)
@@ -289,10 +282,26 @@ class _Result:
                 at = number if len(places) == 1 else self._classes.starts[place]
                 self._add(place, left, right, at, _arguments(inside, self._pair[0].big), always)
 
+    def _answers(self, number: int) -> dict[tuple[int, int], tuple[Region, bool]]:
+        """What `_compare_nodes` finds for one number. Raises _TooManyError."""
+        words = {**self._known, NR: number}
+        if not self._tries:
+            raise _TooManyError
+        try:
+            if any(test is None for program in self._pair for test in _tests(program, words)):
+                raise _TooManyError
+        except TooHardError:
+            self._tries -= 1
+            raise _TooManyError from None
+        decisions = Decisions(self._pair, words, actions.meaning)
+        return _compare_nodes(decisions, decisions.node(0, START), decisions.node(1, START), {})
+
     def _try_samples(self, number: int, places: Sequence[int]) -> None:
         """Compare on arguments around the numbers of both programs."""
         if not self._sampled:
-            self._sampled = tuple(_samples(self._pair, self._wide))
+            once = len(self._classes.starts) * sum(map(len, self._pair))  # instructions for a sample of each
+            most = min(_MAX_SAMPLES, max(_MIN_SAMPLES, _MAX_RUN // once))
+            self._sampled = tuple(_samples(self._pair, self._wide, most))
         for args in self._sampled:
             ours, theirs = (
                 actions.meaning(program.simulate(self._audit, number, args)[0]) for program in self._pair
@@ -410,8 +419,24 @@ def _arguments(region: Region, big: bool) -> tuple[int, ...]:
 # --- what the programs look at
 
 
+def _followed(pair: tuple[Program, Program], words: Mapping[int, int]) -> tuple[list[Test], bool]:
+    """The tests that two programs make, as far as they can be followed, and whether these are all."""
+    found: list[Test] = []
+    whole = True
+    for program in pair:
+        try:
+            for test in _tests(program, words):
+                if test is None:
+                    whole = False
+                else:
+                    found.append(test)
+        except TooHardError:
+            whole = False
+    return found, whole
+
+
 def _tests(program: Program, words: Mapping[int, int]) -> Iterator[Test | None]:
-    """Every test that the program makes, None for what is not followed."""
+    """Every test that the program makes, None for what is not followed. Raises TooHardError."""
     for reached in explore(program, words):
         if isinstance(reached, Fork):
             yield reached.test
@@ -437,8 +462,8 @@ def _names(abi: Abi) -> Mapping[int, str]:
         return {}
 
 
-def _samples(pair: tuple[Program, Program], wide: bool) -> Iterator[tuple[int, ...]]:
-    """Arguments for a search: words around every number that either program has."""
+def _samples(pair: tuple[Program, Program], wide: bool, most: int) -> Iterator[tuple[int, ...]]:
+    """Arguments for a search, some `most`: words around every number that either program has."""
     read = {
         instruction.k for program in pair for instruction in program.instructions if instruction.code == LOAD
     }
@@ -459,11 +484,11 @@ def _samples(pair: tuple[Program, Program], wide: bool) -> Iterator[tuple[int, .
     yield ()
     if not used:
         return
-    if prod(len(values) for _ in used) <= _MAX_SAMPLES:
+    if prod(len(values) for _ in used) <= most:
         chosen: Iterable[Sequence[int]] = product(values, repeat=len(used))
     else:
         chance = random.Random(0)
-        chosen = ([chance.choice(values) for _ in used] for _ in range(_MAX_SAMPLES))
+        chosen = ([chance.choice(values) for _ in used] for _ in range(most))
     for some in chosen:
         args = dict(zip(used, some, strict=True))
         yield tuple(args.get(place, 0) for place in range(used[-1] + 1))

@@ -39,7 +39,7 @@ from .program import (
     X_LENGTH,
     X_MEMORY,
 )
-from .symbolic import Fork, audit_values, explore
+from .symbolic import Fork, TooHardError, audit_values, explore
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -195,7 +195,7 @@ def action_words(action: int) -> str:
 
 
 def _meanings(program: Program) -> dict[int, _Meaning]:
-    """What is known of the jumps, by position."""
+    """What is known of the jumps, by position; nothing where the program is too hard to follow."""
     found: dict[int, tuple[int, set[int]]] = {}
 
     def note(words: Mapping[int, int], audit: int | None) -> None:
@@ -209,9 +209,12 @@ def _meanings(program: Program) -> dict[int, _Meaning]:
             elif audit is not None:
                 audits.add(audit)
 
-    note({}, None)
-    for audit in audit_values(program):
-        note({ARCH: audit}, audit)
+    try:
+        note({}, None)
+        for audit in audit_values(program):
+            note({ARCH: audit}, audit)
+    except TooHardError:
+        return {}
     return {at: _Meaning(offset, frozenset(audits)) for at, (offset, audits) in found.items()}
 
 

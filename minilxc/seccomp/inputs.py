@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from minilxc.errors import MinilxcError, UsageError
+from minilxc.errors import MinilxcError, PolicyError, UsageError
 
 from . import arch
 from .program import InvalidProgramError, Program
-from .symbolic import audit_values
 
 if TYPE_CHECKING:
     from .arch import Machine
     from .policy import Newer
 
 _POLICY = re.compile(rb"[ \t\r\n]*[12][ \t\r\n]")
-_PROFILE = re.compile(rb"[ \t\r\n]*[{\[]")
+# JSON with or without a byte order mark, also where it is a single value
+_PROFILE = re.compile(rb"(?:\xef\xbb\xbf)?[ \t\r\n]*(?:[{\[\"]|(?:null|true|false)[ \t\r\n]*$)")
+_MARKS: Final = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")  # of UTF-8 and UTF-16
 
 
 class Input(NamedTuple):
@@ -43,7 +44,24 @@ def kind_of(content: bytes) -> str:
         return "policy"
     if _PROFILE.match(content):
         return "profile"
-    return "program" if b"\0" in content else "policy"
+    return "program" if b"\0" in content and not content.startswith(_MARKS) else "policy"
+
+
+def expect_policy(content: bytes, name: str) -> None:
+    """Raise PolicyError where `content` is known to be something else than a policy, and what it is for."""
+    kind = kind_of(content)
+    if kind == "profile":
+        hint = "'minilxc seccomp convert' makes a policy of a profile"
+        raise PolicyError("this is JSON, and no policy", f"{name}:1", hint)
+    if content.startswith(_MARKS):
+        raise PolicyError("a byte order mark before the version", f"{name}:1", "save it as UTF-8 without one")
+    if kind == "program":
+        try:
+            read_program(content, name)
+        except MinilxcError:
+            return  # whatever it is
+        hint = "'minilxc seccomp disasm' shows it"
+        raise PolicyError("this is a compiled program, and no policy", name, hint)
 
 
 def load(content: bytes, name: str, machine: Machine | None, newer: Newer | None = None) -> Input:
@@ -64,6 +82,7 @@ def load(content: bytes, name: str, machine: Machine | None, newer: Newer | None
         from .oci import read_profile
 
         return Input(name, kind, target, build_rules(read_profile(content, name, target)).program)
+    expect_policy(content, name)
     return Input(name, kind, target, build(content, name, target, notify=True, newer=newer).program)
 
 
@@ -92,6 +111,8 @@ def _machine(program: Program, name: str, wanted: Machine | None) -> Machine:
             order = "big" if program.big else "little"
             raise UsageError(f"{name}: a {order}-endian program is not for {wanted.name}")
         return wanted
+    from .symbolic import audit_values
+
     audits = audit_values(program)
     here = arch.this_machine()
     fitting = [

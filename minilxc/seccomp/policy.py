@@ -265,7 +265,7 @@ def _number(content: str, where: str) -> Line:
         raise PolicyError(
             f"'{content}' is no system call number: version 1 has one decimal number a line", where
         )
-    number = int(content) if len(content.lstrip("0")) <= 10 else MAX_NUMBER + 1
+    number = _decimal(content, MAX_NUMBER)
     if number > MAX_NUMBER:
         raise PolicyError(f"{content} is too large for a system call number", where)
     return Line("", "", number, ALLOW, "", (), where)
@@ -325,17 +325,24 @@ def _errno(word: str, where: str) -> tuple[int, str]:
     if not word:
         raise PolicyError("'errno' needs a number or a name, as EPERM", where)
     if _DIGITS.fullmatch(word):
-        if len(word.lstrip("0")) > 4 or int(word) > MAX_ERRNO:
+        number = _decimal(word, MAX_ERRNO)
+        if number > MAX_ERRNO:
             raise PolicyError(f"errno {word} is above {MAX_ERRNO}", where)
-        return int(word), ""
-    number = getattr(errno, word, None) if word[0] == "E" else None
-    if not isinstance(number, int):
+        return number, ""
+    named = getattr(errno, word, None) if word[0] == "E" else None
+    if not isinstance(named, int):
         if word[0] == "E":
             raise PolicyError(f"unknown errno '{word}'", where)
         raise PolicyError(
             f"'{word}' is no errno: a decimal number from 0 to {MAX_ERRNO}, or a name, as EPERM", where
         )
-    return number, word
+    return named, word
+
+
+def _decimal(digits: str, most: int) -> int:
+    """`digits` as a number, `most` + 1 for all larger ones: of very long ones python makes no number."""
+    digits = digits.lstrip("0") or "0"
+    return int(digits) if len(digits) <= len(str(most)) else most + 1
 
 
 # --- argument filters

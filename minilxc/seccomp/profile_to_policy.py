@@ -12,15 +12,17 @@ from typing import TYPE_CHECKING, NamedTuple
 from minilxc.errors import printable
 
 from . import actions, calls, oci, policy, rules
-from .convert import MULTIPLEXERS, Converted, differences, number
-from .oci import Host, Loss, Said
+from .convert import MULTIPLEXERS, Converted, differences
+from .oci import Host, Said
+from .profile import Loss, written
+from .wording import filter_text, listed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from .arch import Abi, Machine
-    from .oci import Group, Profile
     from .policy import Filter
+    from .profile import Group, Profile
 
 _WIDTH = 100
 
@@ -37,20 +39,28 @@ def to_policy(profile: Profile, hosts: Sequence[Host]) -> Converted:
     said = _said(sayable, hosts, losses)
     text = _Writer(profile, sayable, hosts, said).text()
     exact = not losses
+    unlisted: set[Abi] = set()
     for host in hosts:
         wanted = oci.profile_rules(sayable, host)
         built = rules.build(policy.parse(text.encode(), profile.path), host.machine, notify=True)
         killed = set(host.machine.abis) - set(oci.listed(profile, host.machine))
         for each in differences(wanted, built):
             if each.abi in killed and not each.call:
-                what = f"{each.abi.name} is not listed: a policy can kill its calls, not the numbers that are no call"
-                instead = f"they get '{actions.word(sayable.default)}'"
-                losses.append(Loss(f"{profile.at}/architectures", what, instead))
+                unlisted.add(each.abi)
             elif exact:
                 where = rules.verdicts(wanted, each.abi, each.number, each.args)[0].where
-                what = f"{actions.name(each.wanted)} to {each.call or hex(each.number)} on {each.abi.name} is lost"
-                losses.append(Loss(where, what, actions.name(each.given)))
-    return Converted(text, tuple(dict.fromkeys(losses)), profile.notes)
+                call = each.call or f"call {each.number:#x}"
+                what = f"{call} on {each.abi.name} is answered {actions.word(each.wanted)}"
+                losses.append(Loss(where, what, actions.word(each.given)))
+    notes = profile.notes
+    if unlisted:
+        names = [abi.name for abi in said if abi in unlisted]
+        what = (
+            f"{listed(names)} {'is' if len(names) == 1 else 'are'} not listed: the policy kills every call there"
+            f" that is known here, and answers '{actions.word(sayable.default)}' to numbers that are none"
+        )
+        notes += ((f"{profile.at}/architectures", what),)
+    return Converted(text, tuple(dict.fromkeys(losses)), notes)
 
 
 def _without_trace(profile: Profile, hosts: Sequence[Host], losses: list[Loss]) -> Profile:
@@ -157,7 +167,7 @@ class _Writer:
         if line.filters or not self.allowlist or line.action != actions.ALLOW:
             words.append(actions.word(line.action))
         if line.filters:
-            words.append("".join(map(_filter, line.filters)))
+            words.append("".join(map(filter_text, line.filters)))
         return " ".join(words)
 
     # What comes before the rules
@@ -166,10 +176,10 @@ class _Writer:
         """What a reader should know of the whole."""
         yield ""
         for host in self.hosts:
-            listed = ", ".join(abi.name for abi in oci.listed(self.profile, host.machine))
-            yield f"# From {printable(self.profile.path)}, for {host.machine.name} ({listed})."
+            counting = ", ".join(abi.name for abi in oci.listed(self.profile, host.machine))
+            yield f"# From {printable(self.profile.path)}, for {host.machine.name} ({counting})."
         caps = ", ".join(sorted(self.hosts[0].caps)) or "none"
-        yield f"# Capabilities of the container: {caps}. Kernel: {oci.written(self.hosts[0].kernel)}."
+        yield f"# Capabilities of the container: {caps}. Kernel: {written(self.hosts[0].kernel)}."
         if self.allowlist:
             yield "# runc, not crun, answers ENOSYS to calls newer than all of these. So does minilxc with this"
             yield "# line in the container's config: minilxc.seccomp.newer = errno ENOSYS"
@@ -209,8 +219,8 @@ class _Writer:
         wishes = [
             *(f"with {cap}" for cap in group.includes.caps),
             *(f"without {cap}" for cap in group.excludes.caps),
-            *([f"from Linux {oci.written(group.includes.kernel)}"] if group.includes.kernel else []),
-            *([f"before Linux {oci.written(group.excludes.kernel)}"] if group.excludes.kernel else []),
+            *([f"from Linux {written(group.includes.kernel)}"] if group.includes.kernel else []),
+            *([f"before Linux {written(group.excludes.kernel)}"] if group.excludes.kernel else []),
         ]
         yield f"# {_pointer(group.where)}{': ' if wishes else ''}{printable(', '.join(wishes))}"
         if group.comment:
@@ -308,11 +318,6 @@ def _newer(name: str) -> bool:
 
 def _elsewhere(name: str, abis: Iterable[Abi]) -> bool:
     return not _unknown(name) and not any(_has(abi, name) for abi in abis)
-
-
-def _filter(test: Filter) -> str:
-    value = number(test.value)
-    return f"[{test.arg},{value},{test.op}{f',{number(test.mask)}' if test.op == '&=' else ''}]"
 
 
 def _wrapped(words: Iterable[str]) -> list[str]:

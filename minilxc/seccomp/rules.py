@@ -3,8 +3,9 @@
 Pure: no program, no kernel. What is decided here:
 
 - Scope. A named section counts for its ABI alone, and there it replaces, call by call, what `[all]`
-  and the lines before any section say. Those two are one scope, in the order of the file. Lines
-  before any section are for the native ABI in an allowlist, for every ABI in a denylist.
+  and the lines before any section say. `[native]` is a named section: the native ABI's. `[all]` and
+  the lines before any section are one scope, in the order of the file. Lines before any section are
+  for the native ABI in an allowlist, for every ABI in a denylist.
 - Within one scope the first rule without filters stands, also when its action is the default, and it
   replaces all rules with filters. A filtered rule whose action is the default is left out.
 - Width. Where an argument word has 32 bits a test that always holds leaves its rule, a rule with a
@@ -32,7 +33,7 @@ from __future__ import annotations
 import errno
 import operator
 import os
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from minilxc.errors import PolicyError
 
@@ -46,6 +47,9 @@ if TYPE_CHECKING:
     from .policy import Filter, Line, Newer, Policy
 
 _EVERYWHERE_THE_SAME = 34  # errnos up to ERANGE; above, mips and parisc have their own numbers
+
+# The bits of the first argument that tell parts apart: "int call", and ipc's has its version above 16.
+_PART_BITS: Final = {"socketcall": 0xFFFFFFFF, "ipc": 0xFFFF}
 
 # The one above that policies for every machine need: what a call that does not exist gets.
 _ENOSYS: Final = {"generic": 38, "mips": 89, "parisc": 251}
@@ -73,6 +77,10 @@ class Part(NamedTuple):
 
     action: int
     where: str
+
+
+Match: TypeAlias = "Callable[[Conditions, Sequence[int]], Sequence[Condition]]"
+"""A function that says what `matching` says."""
 
 
 class Parts(NamedTuple):
@@ -176,11 +184,18 @@ def allowing(rules: Rules, names: Iterable[str]) -> Rules:
     return rules._replace(abis=(native._replace(entries={**native.entries, **opened}), *rules.abis[1:]))
 
 
-def verdicts(rules: Rules, abi: Abi, number: int, args: Sequence[int]) -> tuple[Verdict, ...]:
+def matching(stage: Conditions, words: Sequence[int]) -> Sequence[Condition]:
+    """The rules of `stage` that match the argument `words`, in the policy's order."""
+    return [rule for rule in stage.rules if all(holds(test, words[test.arg]) for test in rule.filters)]
+
+
+def verdicts(
+    rules: Rules, abi: Abi, number: int, args: Sequence[int], match: Match = matching
+) -> tuple[Verdict, ...]:
     """What the rules say to a call, read directly: the reference that programs are checked against.
 
     `args` are six 64-bit words, as in seccomp_data. More than one verdict comes back where rules with
-    filters overlap: the program gives one of them.
+    filters overlap: the program gives one of them. `match` is for those who ask about many calls.
     """
     ruled = next(each for each in rules.abis if each.abi == abi)
     entry = ruled.entries.get(number)
@@ -196,17 +211,17 @@ def verdicts(rules: Rules, abi: Abi, number: int, args: Sequence[int]) -> tuple[
             if part is not None:
                 return (Verdict(part.action, part.where or rules.where),)
         else:
-            matching = [
-                rule for rule in stage.rules if all(holds(test, words[test.arg]) for test in rule.filters)
-            ]
-            if matching:
-                return tuple(Verdict(rule.action, rule.where) for rule in matching)
+            found = match(stage, words)
+            if found:
+                return tuple(Verdict(rule.action, rule.where) for rule in found)
     return (Verdict(entry.action, entry.where or rules.where),)
 
 
-def answer(rules: Rules, abi: Abi, number: int, args: Sequence[int]) -> frozenset[int]:
+def answer(
+    rules: Rules, abi: Abi, number: int, args: Sequence[int], match: Match = matching
+) -> frozenset[int]:
     """The actions that a program made of `rules` may give: one, more only where filters overlap."""
-    return frozenset(verdict.action for verdict in verdicts(rules, abi, number, args))
+    return frozenset(verdict.action for verdict in verdicts(rules, abi, number, args, match))
 
 
 def enosys(machine: Machine) -> int:
@@ -326,7 +341,6 @@ class _Ruling(NamedTuple):
 def _entries(abi: Abi, lines: list[Line], default: int, tell: Callable[[str], None]) -> dict[int, Entry]:
     """Call number to Entry, for the lines that are for `abi`."""
     table = calls.table(abi)
-    parts = calls.SOCKETCALL_PARTS.keys() | calls.IPC_PARTS.keys() if abi.multiplexed else frozenset()
     general: dict[str, list[Line]] = {}
     specific: dict[str, list[Line]] = {}
     entries: dict[int, Entry] = {}
@@ -336,7 +350,7 @@ def _entries(abi: Abi, lines: list[Line], default: int, tell: Callable[[str], No
             what = name or f"{line.number}, no call that is known"
             tell(f"{line.where}: {what}: {actions.word(line.action)} on {abi.name}")
             entries.setdefault(line.number, Entry(name or str(line.number), (), line.action, line.where))
-        elif line.call in table or line.call in parts:
+        elif calls.has(abi, line.call):
             (specific if _specific(line) else general).setdefault(line.call, []).append(line)
             tell(f"{line.where}: {line.call}: {actions.word(line.action)} on {abi.name}")
         else:
@@ -348,12 +362,8 @@ def _entries(abi: Abi, lines: list[Line], default: int, tell: Callable[[str], No
             stages = (Conditions(ruling.conditions),) if ruling.conditions else ()
             entries[table[name]] = _entry(name, stages, ruling.fixed, default)
     if abi.multiplexed:
-        # the bits of the first argument that tell parts apart: "int call", and for ipc the version above 16
-        for name, numbers, mask in (
-            ("socketcall", calls.SOCKETCALL_PARTS, 0xFFFFFFFF),
-            ("ipc", calls.IPC_PARTS, 0xFFFF),
-        ):
-            entry = _multiplexer(abi, name, numbers, mask, in_general, in_specific, default)
+        for name in calls.MULTIPLEXERS:
+            entry = _multiplexer(abi, name, in_general, in_specific, default)
             if entry is not None:
                 entries[table[name]] = entry
     return entries
@@ -384,13 +394,14 @@ def _ruling(abi: Abi, lines: list[Line], default: int) -> _Ruling:
 def _multiplexer(
     abi: Abi,
     name: str,
-    numbers: Mapping[str, int],
-    mask: int,
     general: Mapping[str, _Ruling],
     specific: Mapping[str, _Ruling],
     default: int,
 ) -> Entry | None:
     """The entry of socketcall(2) or ipc(2): its own rules and those of its parts, in the module's order."""
+    about = {name, *calls.MULTIPLEXERS[name]}
+    if about.isdisjoint(general) and about.isdisjoint(specific):
+        return None
     stages: list[Conditions | Parts] = []
     fixed = None
     own = False
@@ -403,14 +414,12 @@ def _multiplexer(
                 break
         ruled = {
             number: part
-            for call, number in numbers.items()
+            for call, number in calls.MULTIPLEXERS[name].items()
             if call in scope
             and call not in other
             and (part := _part(scope[call], scope is specific, default))
         }
-        stages += _parts(ruled, mask, 0xFFFFFFFFFFFFFFFF if abi.wide else 0xFFFFFFFF)
-    if not own and not stages:
-        return None
+        stages += _parts(ruled, _PART_BITS[name], 0xFFFFFFFFFFFFFFFF if abi.wide else 0xFFFFFFFF)
     return _entry(name, tuple(stages), fixed, default)
 
 

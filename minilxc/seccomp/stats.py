@@ -11,6 +11,8 @@ import resource
 import signal
 import struct
 import time
+from contextlib import suppress
+from functools import partial
 from mmap import mmap
 from statistics import median
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -19,7 +21,8 @@ import _prctl
 
 from . import calls, policy, rules
 from .arch import this_machine
-from .compiler import compile_rules, forget_decisions
+from .compiler import compile_rules, endless, forget_decisions
+from .libseccomp import EndlessError, Rule, Wanted, export
 from .loader import Load
 from .program import Program
 from .rules import Conditions
@@ -31,7 +34,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from .arch import Abi, Machine
-    from .policy import Filter, Newer
+    from .policy import Newer
     from .rules import AbiRules, Rules
 
 OURS: Final = "minilxc"
@@ -42,8 +45,6 @@ _TIMED = struct.Struct("=qq")
 _RUNS = 7
 _LOADS = 15
 _LONGEST_S = 2
-_CMP: Final = {"!=": 1, "<": 2, "<=": 3, "==": 4, ">=": 5, ">": 6}
-"""enum scmp_compare."""
 
 
 class Paths(NamedTuple):
@@ -83,8 +84,8 @@ class Stats(NamedTuple):
 def measure(text: bytes, path: str, machine: Machine, newer: Newer | None = None) -> Stats:
     """Build, count, load and time the programs of the policy `text`. The loads are made in children.
 
-    libseccomp's programs are left out where it refuses the rules. What it does not know (calls newer
-    than itself, or than the policy) is not in them. Raises PolicyError.
+    libseccomp's programs are left out where it refuses the rules or comes to no end over them. What it
+    does not know (calls newer than itself, or than the policy) is not in them. Raises PolicyError.
     """
 
     def ruled() -> Rules:
@@ -94,78 +95,69 @@ def measure(text: bytes, path: str, machine: Machine, newer: Newer | None = None
         forget_decisions()  # each run asks libseccomp about the filters anew
         return compile_rules(ruled())
 
+    def again(optimize: int) -> None:
+        library_program(ruled(), optimize)
+
     wanted = ruled()
     program = ours()
-    makers: list[tuple[str, Callable[[], Program]]] = [
-        (OURS, ours),
-        (LIBRARY[1], lambda: library_program(ruled(), 1)),
-        (LIBRARY[2], lambda: library_program(ruled(), 2)),
-    ]
-    measured = tuple(found for maker, make in makers if (found := _measured(maker, make, wanted)) is not None)
-    return Stats(machine, measured, least_ms(lambda: verify(program, wanted)))
+    measured = [_measured(OURS, program, ours, wanted)]
+    for optimize, maker in LIBRARY.items() if not endless(wanted) else ():
+        theirs = library_program(wanted, optimize)
+        if theirs is None:
+            break
+        measured.append(_measured(maker, theirs, partial(again, optimize), wanted))
+    return Stats(machine, tuple(measured), least_ms(lambda: verify(program, wanted)))
 
 
-def _measured(maker: str, make: Callable[[], Program], ruled: Rules) -> Measured | None:
-    try:
-        program = make()
-    except OSError:
-        return None
+def _measured(maker: str, program: Program, make: Callable[[], object], ruled: Rules) -> Measured:
     load_ms = load_time_ms(program) if ruled.machine is this_machine() else None
     return Measured(maker, len(program), paths(program, ruled), least_ms(make), load_ms)
 
 
-def library_program(ruled: Rules, optimize: int) -> Program:
-    """libseccomp's program for the same rules, as far as it can say them. Raises OSError where it refuses."""
+def library_program(ruled: Rules, optimize: int) -> Program | None:
+    """libseccomp's program for the same rules, as far as it can say them; None where it refuses or comes to no end."""
+    wanted = [
+        Wanted(
+            each.abi.token,
+            tuple(rule for rule in _library_rules(each) if _sayable(rule, each.abi, ruled.default)),
+        )
+        for each in ruled.abis
+    ]
+    try:
+        data, refused = export(ruled.default, wanted, optimize)
+    except (OSError, EndlessError):
+        return None
+    return None if refused else Program.decode(data, ruled.machine.big)
+
+
+def _sayable(rule: Rule, abi: Abi, default: int) -> bool:
+    """True when libseccomp takes the rule for what it is: not for the default, nor for another call."""
     lib = calls.library()
-    whole = None
-    for each in ruled.abis:
-        context = lib.SyscallFilter(ruled.default)
-        if each.abi.token != lib.system_arch():
-            context.remove_arch(lib.system_arch())  # first: two byte orders cannot be in one context
-            context.add_arch(each.abi.token)
-        context.set_attr(lib.Attr.CTL_OPTIMIZE, optimize)
-        for name, action, filters in _library_rules(each):
-            # what the library lacks, here or on that ABI, it would take for another call
-            if action != ruled.default and lib.resolve_syscall(lib.Arch.NATIVE, name) != -1:
-                if lib.resolve_syscall(each.abi.token, name) > -1000:
-                    context.add_rule(action, name, *map(_argument, filters))
-        if whole is None:
-            whole = context
-        else:
-            whole.merge(context)
-    assert whole is not None  # a machine has an ABI
-    with open(os.memfd_create("minilxc-filter", os.MFD_CLOEXEC), "r+b", buffering=0) as file:
-        whole.export_bpf(file)
-        file.seek(0)
-        return Program.decode(file.read(), ruled.machine.big)
+    return (
+        rule.action != default
+        and lib.resolve_syscall(lib.Arch.NATIVE, rule.call) != -1
+        and lib.resolve_syscall(abi.token, rule.call) > -1000
+    )
 
 
-def _library_rules(each: AbiRules) -> Iterator[tuple[str, int, tuple[Filter, ...]]]:
-    """Name, action and filters of each rule. A rule for a call is, to the library, one for its part too."""
+def _library_rules(each: AbiRules) -> Iterator[Rule]:
+    """Each rule. One for a call is, to the library, one for its part too."""
     direct = {entry.name for entry in each.entries.values()}
     names = {
-        "socketcall": {number: name for name, number in calls.SOCKETCALL_PARTS.items()},
-        "ipc": {number: name for name, number in calls.IPC_PARTS.items()},
+        multiplexer: {number: name for name, number in parts.items()}
+        for multiplexer, parts in calls.MULTIPLEXERS.items()
     }
     for entry in each.entries.values():
         for stage in entry.stages:
             if isinstance(stage, Conditions):
                 for rule in stage.rules:
-                    yield entry.name, rule.action, rule.filters
+                    yield Rule(rule.action, entry.name, rule.filters)
             else:
                 for number, part in stage.by_number.items():
                     if (name := names[entry.name][number]) not in direct:
-                        yield name, part.action, ()
+                        yield Rule(part.action, name, ())
         if entry.where:
-            yield entry.name, entry.action, ()
-
-
-def _argument(test: Filter) -> object:
-    """A filter in libseccomp's form."""
-    lib = calls.library()
-    if test.op == "&=":
-        return lib.Arg(test.arg, lib.MASKED_EQ, test.mask, test.value)
-    return lib.Arg(test.arg, _CMP[test.op], test.value)
+            yield Rule(entry.action, entry.name, ())
 
 
 def paths(program: Program, ruled: Rules) -> tuple[Paths, ...]:
@@ -200,7 +192,8 @@ def load_time_ms(program: Program) -> float | None:
             pid = os.fork()
             if not pid:
                 _load_and_die(load, shared)
-            os.waitpid(pid, 0)
+            with suppress(ChildProcessError):  # the caller may ignore SIGCHLD
+                os.waitpid(pid, 0)
             took, status = _TIMED.unpack(shared[:])
         if took and not status:
             best = min(took / 1e6, best or took / 1e6)

@@ -9,6 +9,7 @@ here is exact, because what a path demands of one word is independent of all oth
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -203,12 +204,19 @@ def run(program: Program, state: State, words: Mapping[int, int]) -> Return | Fo
 
 
 def explore(program: Program, words: Mapping[int, int], start: State = START) -> Iterator[Return | Fork]:
-    """Every end and every undecided jump that some call with these `words` may reach from `start`, each once."""
-    pending, seen = [start], set()
+    """Every end and every undecided jump that some call with these `words` may reach from `start`, each once.
+
+    Raises TooHardError after _MAX_PLACES of them: programs that keep what they calculate may come to each
+    place with any number of values.
+    """
+    pending = [start]
+    seen: set[State] = set()
     while pending:
         reached = run(program, pending.pop(), words)
         if reached.here in seen:
             continue
+        if len(seen) == _MAX_PLACES:
+            raise TooHardError
         seen.add(reached.here)
         yield reached
         if isinstance(reached, Fork):
@@ -216,12 +224,16 @@ def explore(program: Program, words: Mapping[int, int], start: State = START) ->
 
 
 def audit_values(program: Program) -> tuple[int, ...]:
-    """The audit values that the program compares the architecture with, in the order of its tests."""
+    """The audit values that the program compares the architecture with, in the order of its tests.
+
+    Of a program that is too hard to follow, those that are found until then.
+    """
     found = {}
-    for reached in explore(program, {}):
-        test = reached.test if isinstance(reached, Fork) else None
-        if test and test.word.offset == ARCH and test.op == "==":
-            found[test.k] = reached.here.at
+    with suppress(TooHardError):
+        for reached in explore(program, {}):
+            test = reached.test if isinstance(reached, Fork) else None
+            if test and test.word.offset == ARCH and test.op == "==":
+                found[test.k] = reached.here.at
     return tuple(sorted(found, key=found.__getitem__))
 
 
@@ -240,10 +252,11 @@ Region = dict[int, Demand]
 
 _ANYTHING: Final = Demand((), 0)
 _MAX_OPEN = 5_000
+_MAX_PLACES = 1 << 15  # the longest program of libseccomp's or minilxc's comes to some 10,000
 
 
 class TooHardError(Exception):
-    """Tests whose masks overlap in more ways than there is time to follow."""
+    """More places to come to, or more ways in which the masks of tests overlap, than there is time to follow."""
 
 
 def within(region: Region, test: Test) -> Region | None:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Final
 from minilxc.errors import PolicyError
 
 from . import actions, calls
-from .arch import ABIS, X32_BIT
+from .arch import ABIS, abi_of_number
+from .matching import Matchers
 from .program import InvalidProgramError
 from .rules import answer
 from .samples import arguments
@@ -20,7 +21,6 @@ from .samples import arguments
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from .arch import Abi
     from .program import Program
     from .rules import AbiRules, Rules
 
@@ -48,9 +48,11 @@ def verify(program: Program, rules: Rules) -> None:
 
 def _verify_abi(program: Program, rules: Rules, ruled: AbiRules) -> None:
     abi, entries, _ = ruled
+    abis = [each.abi for each in rules.abis]
+    match = Matchers()
     for number in _numbers(ruled):
         # numbers of the ABI that shares the audit value are asked when it is that one's turn
-        owner = _owner(abi, number, rules)
+        owner = abi_of_number(abi.audit, number, abis)
         if owner is None:
             given, _ = program.simulate(abi.audit, number)
             if given != actions.KILL_THREAD:
@@ -62,7 +64,7 @@ def _verify_abi(program: Program, rules: Rules, ruled: AbiRules) -> None:
         near = [each for at in (number - 1, number, number + 1) if (each := entries.get(at)) and each.stages]
         for args in {_PLAIN, *(args for each in near for args in arguments(each))}:
             given, _ = program.simulate(abi.audit, number, args)
-            wanted = answer(rules, abi, number, args)
+            wanted = answer(rules, abi, number, args, match)
             if given not in wanted:
                 name = entry.name if entry else f"call {number:#x}"
                 call = f"{name}({', '.join(f'{arg:#x}' for arg in args)}) of {abi.name}"
@@ -74,15 +76,6 @@ def _mismatch(
 ) -> PolicyError:
     right = " or ".join(sorted(actions.name(action) for action in wanted))
     return PolicyError(f"the compiled program answers {actions.name(given)} to {call}, not {right}", where)
-
-
-def _owner(abi: Abi, number: int, rules: Rules) -> Abi | None:
-    """The ABI of `rules` that a number given to `abi`'s audit value belongs to; None: to none of them."""
-    sharing = [each.abi for each in rules.abis if each.abi.audit == abi.audit]
-    wanted = number >= X32_BIT
-    if len(sharing) == 1:
-        return abi if wanted or abi.base != X32_BIT else None
-    return next(each for each in sharing if (each.base == X32_BIT) == wanted)
 
 
 def _numbers(ruled: AbiRules) -> Iterable[int]:

@@ -26,7 +26,8 @@ pytestmark = pytest.mark.skipif(platform.machine() != "x86_64", reason="asks x86
 
 AMD64 = machine_by_word("amd64")
 ASKED = {"answers": AMD64.abis[0], "answers-i386": AMD64.abis[1]}
-# Since Linux 6.11 and 6.18: calls of breakpoints in user space, which the kernel lets pass whatever a filter says.
+# uretprobe (Linux 6.11) and uprobe (6.18), calls of breakpoints in user space. The kernel lets them pass whatever a
+# filter says: uretprobe from 6.14 on, and in later releases of 6.12 and 6.13; uprobe from its beginning.
 UNASKED = {("answers", 335), ("answers", 336)}
 GENERATED = range(1000, 1000 + int(16 * proof.SCALE))
 

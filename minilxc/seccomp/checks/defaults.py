@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING
 
 from .. import actions
@@ -31,6 +32,25 @@ def turned_round(subject: Subject) -> Iterator[Found]:
             f"'denylist {word}' denies every call that no line names: it is an allowlist",
             f"write 'allowlist {word}', and the answer on each line",
         )
+
+
+def newer(subject: Subject) -> Iterator[Found]:
+    """An answer to newer calls that leaves programs no older call to fall back on, or asks nobody."""
+    said = subject.newer
+    if said is None or said.errno_name == "ENOSYS" or said.action == actions.ERRNO + errno.ENOSYS:
+        return
+    if actions.runs(said.action):
+        why = "lets every call through that is newer than this allowlist, whatever it does"
+    elif said.action == actions.ERRNO:
+        why = "tells the caller of a newer call that it succeeded, and nothing was done"
+    elif said.action == actions.NOTIFY:
+        why = "leaves calls that nobody had heard of to whoever answers lxc.seccomp.notify.proxy"
+    elif said.action & 0xFFFF0000 == actions.ERRNO:
+        why = "is no reason for a C library to use an older call instead of a newer one"
+    else:
+        why = "ends programs that try a newer call, instead of sending them to an older one"
+    word = f"errno {said.errno_name}" if said.errno_name else actions.word(said.action)
+    yield Found(subject.policy.where, f"{said.where}: '{word}' {why}", "'errno ENOSYS' does")
 
 
 def success(subject: Subject) -> Iterator[Found]:

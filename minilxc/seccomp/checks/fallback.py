@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from .. import actions
 from .subject import Found, gathered, lets_through
-from .twins import TIME64
+from .twins import SUCCESSORS, TIME64
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -22,6 +22,9 @@ TRIED_FIRST: Final[Mapping[str, tuple[str, str]]] = {
 }
 """Call: the older one that takes its place, and who tries it."""
 
+OPENAT2: Final = ("openat", "programs that try it first, as systemd does, fail instead of using openat")
+"""No C library does: it counts where a rule denies it, as for other successors (`twins`)."""
+
 
 def clone3_way_around(subject: Subject) -> Iterator[Found]:
     """clone3 let through where clone is filtered: its flags are behind a pointer."""
@@ -36,7 +39,7 @@ def clone3_way_around(subject: Subject) -> Iterator[Found]:
             where,
             "clone is filtered, clone3 is let through and does the same with flags that no filter can see"
             f" (on {subject.names(contexts)})",
-            f"add 'clone3 errno {contexts[0].enosys & 0xFFFF}', which sends C libraries back to clone",
+            "add 'clone3 errno ENOSYS', which sends C libraries back to clone",
             subject.on(contexts),
         )
 
@@ -51,16 +54,20 @@ def clone3_errno(subject: Subject) -> Iterator[Found]:
 def fallback(subject: Subject) -> Iterator[Found]:
     """Other calls that are tried first, denied with another answer than ENOSYS where the older one may run."""
     for new, (old, who) in TRIED_FIRST.items():
-        yield from _refused(subject, new, old, who, named=False)
+        yield from _refused(subject, new, old, who, named=new in SUCCESSORS)
+    yield from _refused(subject, "openat2", *OPENAT2, default=False)
 
 
-def _refused(subject: Subject, new: str, old: str, why: str, *, named: bool = True) -> Iterator[Found]:
-    """`new` denied where `old` may run. Not `named`: by the default alone, a rule is for the check of twins."""
+def _refused(
+    subject: Subject, new: str, old: str, why: str, *, named: bool = True, default: bool = True
+) -> Iterator[Found]:
+    """`new` denied where `old` may run, by a rule (`named`; if not, the check of twins tells) or the `default`."""
 
     def wrong() -> Iterator[tuple[tuple[str, int], Context]]:
         for context in subject.contexts:
             if new in context.table and old in context.table and context.may_run(old):
-                answer = context.answer(new) if named or context.entry(new) is None else None
+                wanted = default if context.entry(new) is None else named
+                answer = context.answer(new) if wanted else None
                 if answer is None or lets_through(answer) or answer == context.enosys:
                     continue
                 if context.native or any(line.call == old for line in context.lines):
@@ -71,6 +78,6 @@ def _refused(subject: Subject, new: str, old: str, why: str, *, named: bool = Tr
             where,
             f"{new} is answered {actions.word(answer)} and not ENOSYS, {old} is let through: {why}"
             f" (on {subject.names(contexts)})",
-            f"'{new} errno {contexts[0].enosys & 0xFFFF}', or let it through",
+            f"'{new} errno ENOSYS', or let it through",
             subject.on(contexts),
         )

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 from .. import actions, calls
 from ..rules import holds
-from .subject import Found, gathered, holds_at, lets_through, listed, number_text
+from ..wording import listed, number_text
+from .subject import Found, gathered, holds_at, lets_through
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -24,23 +25,24 @@ _PARTS: Final[Mapping[str, Mapping[str, int]]] = {
 def blind(subject: Subject) -> Iterator[Found]:
     """A filtered rule for such a call, where the policy does not say what the multiplexer answers."""
 
-    def unseen() -> Iterator[tuple[tuple[Line, str, int], Context]]:
-        told = set()
-        for context, name, line in _filtered(subject):
-            action = _behind(context, name, line.call).action
-            if (context, line.call) not in told and not _says(context, name, line.call, action):
-                yield (line, name, action), context
-            told.add((context, line.call))
+    def unseen() -> Iterator[tuple[tuple[Line, str, Verdict], Context]]:
+        for context in subject.contexts:
+            told = set()
+            for name, line in _filtered(context):
+                verdict = _behind(context, name, line.call)
+                if line.call not in told and not _says(context, name, line.call, verdict.action):
+                    yield (line, name, verdict), context
+                told.add(line.call)
 
-    for (line, name, action), contexts in gathered(unseen()).items():
+    for (line, name, verdict), contexts in gathered(unseen()).items():
         names = subject.names(contexts)
-        word = actions.word(action)
+        word = actions.word(verdict.action)
         mask = number_text(0xFFFFFFFF if name == "socketcall" else 0xFFFF)
         yield Found(
             line.where,
             f"{line.call}: programs can make this call through {name} too, which hides the arguments:"
             f" there it is answered {word}, whatever they are (on {names})",
-            f"if that is right, say it: '{name} {word} [0,{_PARTS[name][line.call]},&=,{mask}]'",
+            f"if that is right, say it: '{name} {subject.words(verdict)} [0,{_PARTS[name][line.call]},&=,{mask}]'",
             subject.on(contexts),
         )
 
@@ -51,10 +53,7 @@ def opened(subject: Subject) -> Iterator[Found]:
     def ways() -> Iterator[tuple[tuple[str, str, tuple[str, ...]], Context]]:
         for context in subject.contexts:
             for name, parts in _PARTS.items() if context.abi.multiplexed else ():
-                filtered = {
-                    line.call for other, multiplexer, line in _filtered(subject)
-                    if other is context and multiplexer == name
-                }  # fmt: skip
+                filtered = {line.call for multiplexer, line in _filtered(context) if multiplexer == name}
                 found: dict[str, list[str]] = {}
                 for call in parts:
                     verdict = _behind(context, name, call)
@@ -73,14 +72,13 @@ def opened(subject: Subject) -> Iterator[Found]:
         )
 
 
-def _filtered(subject: Subject) -> Iterator[tuple[Context, str, Line]]:
+def _filtered(context: Context) -> Iterator[tuple[str, Line]]:
     """The rules for parts whose filters count, with their multiplexer."""
-    for context in subject.contexts:
-        for line in context.rules if context.abi.multiplexed else ():
-            name = context.multiplexer(line.call)
-            if name and None in [holds_at(test, context.bits) for test in line.filters]:
-                if line.call not in context.table or context.conditions(line.call):
-                    yield context, name, line
+    for line in context.rules if context.abi.multiplexed else ():
+        name = context.multiplexer(line.call)
+        if name and None in [holds_at(test, context.bits) for test in line.filters]:
+            if line.call not in context.table or context.conditions(line.call):
+                yield name, line
 
 
 def _behind(context: Context, name: str, call: str) -> Verdict:

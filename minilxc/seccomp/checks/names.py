@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .. import calls
-from .subject import Found, listed
+from ..wording import listed
+from .subject import Found
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -49,6 +49,9 @@ NEEDS: Final = (
 )
 """What the loader of glibc 2.36 does for a program of one line, seen with strace and by denying each call."""
 
+ESSENTIAL: Final = frozenset(call for need in NEEDS if need.fatal for call in need.calls) | {"open"}
+"""Calls without which no program starts on some ABI: to deny one is never what is missing."""
+
 _KILLS: Final = (actions.KILL_THREAD, actions.KILL_PROCESS, actions.TRAP)
 _POINTERS: Final = (0x7F0000001000, 0x7F0000002000, 0x7F0000003000)  # execve's arguments
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from .. import actions
 from ..rules import verdicts
-from .subject import Found, call_text, gathered, holds_at, line_number, overlap, specific, written
+from ..wording import call_text
+from .subject import Found, gathered, holds_at, line_number, overlap, specific, written
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from .. import actions
-from .subject import Found, call_text, gathered, line_number, overlap
+from ..wording import call_text
+from .subject import Found, gathered, line_number, overlap
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

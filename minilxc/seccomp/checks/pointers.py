@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from .subject import Found, filter_text, gathered
+from ..wording import filter_text
+from .subject import Found, gathered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -138,27 +139,34 @@ def pointer(subject: Subject) -> Iterator[Found]:
                     line.where,
                     f"{line.call}: argument {test.arg} points to {behind}; a filter sees the address alone,"
                     f" so {filter_text(test)} means nothing",
-                    f"the whole call can be answered: '{line.call} errno 38' sends callers to an older one"
+                    f"the whole call can be answered: '{line.call} errno ENOSYS' sends callers to an older one"
                     if line.call in ("clone3", "openat2")
                     else "",
                 )
 
 
+def moved(call: str, context: Context) -> tuple[int, str]:
+    """The first argument of `call` that is another one in `context`, and why; 6 where none is."""
+    if context.bits == 32 and call in _SPLIT:
+        first = _SPLIT[call]
+        return first, f"has 64 bits as argument {first}, which take two words there and move those after"
+    return OTHER.get(call, {}).get(context.abi.name, (6, ""))
+
+
 def other_argument(subject: Subject) -> Iterator[Found]:
     """A filter on an argument that is another one on some ABI."""
 
-    def moved() -> Iterator[tuple[tuple[Line, Filter, str], Context]]:
+    def meant_otherwise() -> Iterator[tuple[tuple[Line, Filter, str], Context]]:
         for context in subject.contexts:
             for line in context.rules:
-                for test in line.filters if line.call in context.table else ():
-                    first, why = OTHER.get(line.call, {}).get(context.abi.name, (6, ""))
-                    if context.bits == 32 and line.call in _SPLIT:
-                        first = _SPLIT[line.call]
-                        why = f"has 64 bits as argument {first}, which take two words there and move those after"
+                if line.call not in context.table or line.section == context.abi.name:
+                    continue  # in the ABI's own section the filters are its own
+                first, why = moved(line.call, context)
+                for test in line.filters:
                     if test.arg >= first:
                         yield (line, test, why), context
 
-    for (line, test, why), contexts in gathered(moved()).items():
+    for (line, test, why), contexts in gathered(meant_otherwise()).items():
         names = subject.names(contexts)
         yield Found(
             line.where,

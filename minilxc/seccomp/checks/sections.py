@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .. import actions
-from ..rules import targets
-from .subject import Found, listed
+from ..wording import listed
+from .subject import Found
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,14 +15,11 @@ if TYPE_CHECKING:
 
 
 def unread(subject: Subject) -> Iterator[Found]:
-    """A section that none of the machines asked for has; told at its first rule."""
-    before = ""
-    for line in subject.policy.lines:
-        if line.section != before:
-            before = line.section
-            if not any(targets(line, subject.policy, machine) for machine in subject.machines):
-                machines = listed(machine.name for machine in subject.machines)
-                yield Found(line.where, f"section [{line.section}] is not read on {machines}")
+    """A section that none of the machines asked for has, be it empty."""
+    for where, name in subject.sections:
+        if name not in ("all", "native", *(abi.name for abi in subject.abis)):
+            machines = listed(machine.name for machine in subject.machines)
+            yield Found(where, f"section [{name}] is not read on {machines}")
 
 
 def native_only(subject: Subject) -> Iterator[Found]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from .. import actions, calls
-from ..rules import Conditions, holds, targets, verdicts
+from ..rules import Conditions, enosys, holds, targets, verdicts
+from ..wording import filter_text, listed
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping, Sequence
@@ -13,16 +14,10 @@ if TYPE_CHECKING:
 
     from ..arch import Abi, Machine
     from ..build import Built
-    from ..policy import Filter, Line, Policy
+    from ..policy import Filter, Line, Newer, Policy
     from ..rules import AbiRules, Condition, Entry, Verdict
 
     Key = TypeVar("Key", bound=Hashable)
-
-_ENOSYS: Final = {"mips": 89, "parisc": 251}
-"""By the machine's family of errno numbers; elsewhere it is 38."""
-
-MANY: Final = 8
-"""Names in a list that a person reads; beyond, the rest is counted."""
 
 
 class Found(NamedTuple):
@@ -69,7 +64,7 @@ class Context:
     @property
     def enosys(self) -> int:
         """The action that answers ENOSYS, as the machine numbers it."""
-        return actions.ERRNO + _ENOSYS.get(self.machine.errnos, 38)
+        return actions.ERRNO + enosys(self.machine)
 
     @property
     def bits(self) -> int:
@@ -131,12 +126,27 @@ class Context:
 
 
 class Subject:
-    """A policy without errors, and what it comes to. Immutable."""
+    """A policy without errors, and what it comes to. Immutable.
 
-    __slots__ = ("policy", "contexts")
+    sections  "file:line" and name of each section, also of empty ones
+    newer     what calls newer than the policy are answered, if somebody says so
+    """
 
-    def __init__(self, policy: Policy, built: Iterable[Built]) -> None:
+    __slots__ = ("policy", "contexts", "sections", "newer", "_errno_names")
+
+    def __init__(
+        self,
+        policy: Policy,
+        built: Iterable[Built],
+        sections: Iterable[tuple[str, str]] = (),
+        newer: Newer | None = None,
+    ) -> None:
         self.policy = policy
+        self.sections = tuple(sections)
+        self.newer = newer
+        self._errno_names = {policy.where: policy.errno_name} | {
+            line.where: line.errno_name for line in policy.lines
+        }
         self.contexts = tuple(
             Context(
                 each.rules.machine,
@@ -149,6 +159,11 @@ class Subject:
             for each in built
             for ruled in each.rules.abis
         )
+
+    def words(self, verdict: Verdict) -> str:
+        """An answer as a rule for every machine has it: an errno by its name where the deciding line has that."""
+        name = self._errno_names.get(verdict.where)
+        return f"errno {name}" if name else actions.word(verdict.action)
 
     @property
     def machines(self) -> tuple[Machine, ...]:
@@ -198,14 +213,6 @@ def gathered(pairs: Iterable[tuple[Key, Context]]) -> dict[Key, list[Context]]:
     return found
 
 
-def listed(names: Iterable[str]) -> str:
-    """`names` as text: "a, b and c", the rest counted where there are many."""
-    words = list(names)
-    if len(words) > MANY:
-        words = [*words[: MANY - 1], f"{len(words) - MANY + 1} more"]
-    return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)
-
-
 def line_number(where: str) -> str:
     """ "line 7" for "file:7"."""
     return f"line {where.rpartition(':')[2]}"
@@ -216,25 +223,6 @@ def written(line: Line, filters: Iterable[Filter] | None = None) -> str:
     action = f"errno {line.errno_name}" if line.errno_name else actions.word(line.action)
     tests = line.filters if filters is None else filters
     return " ".join([line.call or str(line.number), action, *(map(filter_text, tests))])
-
-
-def filter_text(test: Filter) -> str:
-    """A filter as a policy writes it."""
-    mask = f",{number_text(test.mask)}" if test.op == "&=" else ""
-    return f"[{test.arg},{number_text(test.value)},{test.op}{mask}]"
-
-
-def number_text(value: int) -> str:
-    """A value as people write it: small ones decimal, others hexadecimal."""
-    return str(value) if value < 256 else f"{value:#x}"
-
-
-def call_text(call: str, args: Sequence[int]) -> str:
-    """A call with its arguments, without the zeros at the end."""
-    words = list(args)
-    while words and not words[-1]:
-        words.pop()
-    return f"{call}({', '.join(map(number_text, words))})"
 
 
 def holds_at(test: Filter, bits: int) -> bool | None:

@@ -10,13 +10,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from .. import actions
-from .subject import Found, filter_text, gathered, holds_at, number_text, written
+from ..wording import filter_text, number_text
+from .flags import is_loose
+from .pointers import moved
+from .subject import Found, gathered, holds_at, written
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from ..policy import Filter, Line
-    from .subject import Context, Subject
+    from .flags import is_loose
+from .subject import Context, Subject
 
 _FD: Final = "unsigned int fd"
 _INT_FD: Final = "int fd"
@@ -199,11 +203,12 @@ def cut(subject: Subject) -> Iterator[Found]:
     def careless() -> Iterator[tuple[Line, Context]]:
         for context in subject.contexts:
             for line in context.rules:
-                if _careless(line, context.bits):
+                if _careless(line, context):
                     yield line, context
 
     for line, contexts in gathered(careless()).items():
-        tests = _careless(line, max(context.bits for context in contexts))
+        found = {test for context in contexts for test in _careless(line, context)}
+        tests = [test for test in line.filters if test in found]
         kinds = [f"argument {test.arg} of {line.call} is '{CUT[line.call][test.arg]}'" for test in tests]
         bits = _bits(line.call, tests[0])
         yield Found(
@@ -242,15 +247,17 @@ def _bits(call: str, test: Filter) -> int:
     return _TYPE_BITS.get(CUT[call][test.arg].split()[0], 32)
 
 
-def _careless(line: Line, bits: int) -> list[Filter]:
-    """The line's filters that look at more bits than the kernel, in arguments of `bits` bits."""
+def _careless(line: Line, context: Context) -> list[Filter]:
+    """The line's filters that look at more bits than the kernel does."""
     found = []
+    bits = context.bits
+    kept, _ = moved(line.call, context)
     for test in line.filters:
-        if test.arg in CUT.get(line.call, ()) and _bits(line.call, test) < bits:
+        if test.arg in CUT.get(line.call, ()) and test.arg < kept and _bits(line.call, test) < bits:
             ours = (1 << _bits(line.call, test)) - 1
             looks = test.op != "&=" or test.mask & ~ours & (1 << bits) - 1
-            if looks and holds_at(test, bits) is None:
-                found.append(test)
+            if looks and holds_at(test, bits) is None and not is_loose(line, test, context):
+                found.append(test)  # a mask alone would not help where flags can be added
     return found
 
 

@@ -29,7 +29,8 @@ def options(parser: ArgumentParser) -> None:
         "policy",
         metavar="POLICY",
         nargs="+",
-        help=f"policies to check; of a folder, the files in it whose names end in {_SUFFIX}; - reads standard input",
+        help=f"policies to check; of a folder, the files in it and below whose names end in {_SUFFIX};"
+        " - reads standard input",
     )
     parser.add_argument(
         "--arch",
@@ -75,19 +76,36 @@ def run(args: Namespace) -> int:
 
 
 def _files(path: str) -> Iterator[tuple[str, PolicyError | None]]:
-    """The policies that `path` means, or what is wrong with it."""
-    try:
-        with os.scandir(path) as entries:
-            names = sorted(
-                entry.path for entry in entries if entry.name.endswith(_SUFFIX) and not entry.is_dir()
-            )
-    except (NotADirectoryError, FileNotFoundError, ValueError):
-        yield path, None  # a file, or none: reading it will tell
-        return
-    except OSError as error:
-        yield path, PolicyError(error.strerror or str(error))
-        return
-    if not names:
-        yield path, PolicyError(f"no file in this folder has a name that ends in {_SUFFIX}")
-    for name in names:
-        yield name, None
+    """The policies that `path` means, each with what is wrong with it if that is known before it is read.
+
+    Of a folder these are the files whose names end in _SUFFIX, in it and in the folders below. Folders that
+    begin with a dot (a repository's own) and links to folders are left out.
+    """
+    folders = [path]
+    found = False
+    while folders:
+        folder = folders.pop()
+        try:
+            with os.scandir(folder) as scanned:
+                entries = sorted(scanned, key=lambda entry: entry.name)
+        except OSError as error:
+            if folder == path and isinstance(error, (NotADirectoryError, FileNotFoundError)):
+                yield path, None  # a file, or none: reading it will tell
+                return
+            found = True
+            yield folder, PolicyError(error.strerror or str(error))
+            continue
+        except ValueError:  # a NUL in the name
+            yield path, None
+            return
+        below = []
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                below += [entry.path] if not entry.name.startswith(".") else []
+            elif entry.name.endswith(_SUFFIX) and not os.path.isdir(entry.path):
+                found = True
+                special = os.path.exists(entry.path) and not os.path.isfile(entry.path)
+                yield entry.path, PolicyError("this is no regular file") if special else None
+        folders += reversed(below)
+    if not found:
+        yield path, PolicyError(f"no file in this folder or below has a name that ends in {_SUFFIX}")

@@ -8,6 +8,7 @@ from minilxc.errors import MinilxcError
 
 from .. import arch
 from ..build import build
+from ..inputs import expect_policy
 from . import common
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def run(args: Namespace) -> int:
     """Compile `args.policy` into `args.output`. Returns 0; raises MinilxcError."""
     machine = arch.this_machine() if args.arch is None else arch.machine_by_word(args.arch)
     text, path = common.read_input(args.policy)
+    expect_policy(text, path)
     program = build(text, path, machine, notify=args.notify, newer=common.newer_action(args)).program
     try:
         common.write(args.output, program.encode(), binary=True)

@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING
 from minilxc.errors import MinilxcError, UsageError, printable, suggestion
 from minilxc.linux.names import CAPABILITIES
 
-from .. import oci
-from ..policy_to_profile import to_oci
+from .. import inputs, oci
+from .. import profile as profiles
+from ..policy_to_profile import resolved, to_oci
 from ..profile_to_policy import to_policy
 from . import common
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
+
+    from ..convert import Converted
 
 SUMMARY = "convert between policies and profiles of Docker and OCI"
 
@@ -31,7 +34,8 @@ def options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--to",
         choices=(_POLICY, _OCI),
-        help="what to write (default: the other of the two; oci is the linux.seccomp of a bundle)",
+        help="what to write (default: the other of the two); oci is the linux.seccomp of a bundle, which of a profile"
+        " has the rules that count for the given --cap, --kernel and --arch",
     )
     common.add_arch(parser, help="machine on which the meaning is to be kept")
     parser.add_argument(
@@ -47,6 +51,8 @@ def options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--lossy", action="store_true", help="leave out what the other language cannot say, and list it"
     )
+    common.add_newer(parser)
+    common.add_json(parser)
     parser.add_argument(
         "-o", "--output", metavar="FILE", default="-", help="where to write (default: standard output)"
     )
@@ -55,33 +61,54 @@ def options(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> int:
     """Convert `args.file`. Returns 0, or 1 where something cannot be said; raises MinilxcError.
 
-    What is lost stands on standard error, a line each, and so does what a reader should know.
+    What is lost stands on standard error, a line each, and so does what a reader should know; with
+    `--json` they stand in the document.
     """
     text, path = common.read_input(args.file)
-    source = _OCI if oci.is_profile(text) else _POLICY
-    if args.to == source:
-        raise UsageError(f"{path} is {'a profile' if source == _OCI else 'a policy'} already")
+    source = _OCI if inputs.kind_of(text) == "profile" else _POLICY
+    if source == _POLICY:
+        inputs.expect_policy(text, path)
+    if args.to == source == _POLICY:
+        raise UsageError(f"{path} is a policy already")
     machines = common.machines(args)
+    newer = common.newer_action(args)
     if source == _OCI:
+        if newer:
+            raise UsageError(f"--newer is for a policy, and {path} is a profile")
         hosts = [oci.Host(machine, _capabilities(args.cap), _kernel(args.kernel)) for machine in machines]
-        converted = to_policy(oci.parse(text, path), hosts)
+        profile = profiles.parse(text, path)
+        converted = resolved(profile, hosts) if args.to == _OCI else to_policy(profile, hosts)
     else:
         for option, given in (("--cap", args.cap), ("--kernel", args.kernel)):
             if given:
                 raise UsageError(f"{option} is for a profile, and {path} is a policy")
-        converted = to_oci(text, path, machines)
+        converted = to_oci(text, path, machines, newer)
+    lost = bool(converted.losses) and not args.lossy
+    if not lost and not (args.json and args.output == "-"):
+        try:
+            common.write(args.output, converted.text.encode(), binary=False)
+        except OSError as error:
+            raise MinilxcError(error.strerror or str(error), where=args.output) from None
+    _tell(converted, args, lost)
+    return int(lost)
+
+
+def _tell(converted: Converted, args: Namespace, lost: bool) -> None:
+    """Say what is lost and what a reader should know. `lost`: nothing is written, so JSON has no text."""
+    if args.json:
+        common.print_json(
+            {
+                "text": None if lost else converted.text,
+                "losses": [loss._asdict() for loss in converted.losses],
+                "notes": [{"where": where, "text": text} for where, text in converted.notes],
+            }
+        )
+        return
     for loss in converted.losses:
         told = f"{loss.what}: {loss.instead}" if args.lossy else f"{loss.what} (--lossy: {loss.instead})"
         print(printable(f"{loss.where}: {told}"), file=sys.stderr)
-    if converted.losses and not args.lossy:
-        return 1
-    for where, text_of in converted.notes:
-        print(printable(f"{where}: note: {text_of}"), file=sys.stderr)
-    try:
-        common.write(args.output, converted.text.encode(), binary=False)
-    except OSError as error:
-        raise MinilxcError(error.strerror or str(error), where=args.output) from None
-    return 0
+    for where, text in () if lost else converted.notes:
+        print(printable(f"{where}: note: {text}"), file=sys.stderr)
 
 
 def _capabilities(words: list[str]) -> frozenset[str]:
@@ -100,7 +127,7 @@ def _kernel(word: str | None) -> tuple[int, ...]:
     """The kernel's version. Raises UsageError."""
     if word is None:
         return oci.this_kernel()
-    found = oci.version(word)
+    found = profiles.version(word)
     if not found:
         raise UsageError(f"'{word}' is no version of a kernel", hint="as in --kernel 6.1")
     return found

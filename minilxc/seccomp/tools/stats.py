@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..inputs import expect_policy
 from ..stats import measure
 from . import common
 
@@ -31,6 +32,7 @@ def run(args: Namespace) -> int:
     machines = common.machines(args)
     newer = common.newer_action(args)
     text, path = common.read_input(args.policy)
+    expect_policy(text, path)
     found = [measure(text, path, machine, newer) for machine in machines]
     if args.json:
         common.print_json({"policy": path, "machines": [_json(each) for each in found]})

@@ -10,6 +10,7 @@ from minilxc.seccomp.program import (
     CONDITIONS,
     FROM_X,
     JUMP,
+    JUMP_ANY_BIT,
     JUMP_AT_LEAST,
     JUMP_EQUAL,
     LOAD,
@@ -48,6 +49,38 @@ BY_HAND = Program(
     big=True,
 )
 """On ppc64 and ppc errno 1 for mknod, and for clone with CLONE_NEWUSER."""
+
+
+def remembering(words: int, answer: int = 0x00050001) -> Program:
+    """Keeps a bit of each of so many words in memory: there are two to the power of `words` ways to get to its end.
+
+    It gives `answer` to read(2) of x86_64 with all bits 0, and allows the rest.
+    """
+    program = [
+        Instruction(LOAD, 0, 0, 4),
+        Instruction(JUMP_EQUAL, 1, 0, 0xC000003E),
+        Instruction(RETURN, 0, 0, 0),
+        *(Instruction(STORE_X, 0, 0, place) for place in range(words)),
+    ]
+    for place in range(words):
+        program += [
+            Instruction(LOAD, 0, 0, 16 + 4 * (place % 12)),
+            Instruction(JUMP_ANY_BIT, 0, 2, 1 << place),
+            Instruction(LOAD_K, 0, 0, 1),
+            Instruction(STORE, 0, 0, place),
+        ]
+    end = 2 * words + 4
+    for place in range(words):
+        left = end - 2 * place
+        program += [Instruction(LOAD_MEMORY, 0, 0, place), Instruction(JUMP_EQUAL, 0, left - 3, 0)]
+    program += [
+        Instruction(LOAD, 0, 0, 0),
+        Instruction(JUMP_EQUAL, 0, 1, 0),
+        Instruction(RETURN, 0, 0, answer),
+        Instruction(RETURN, 0, 0, 0x7FFF0000),
+    ]
+    return Program(program, big=False)
+
 
 NUMBERS = (0, 1, 2, 3, 7, 8, 0xFF, 0x10, 0x40000000, 0x40000003, 0x7FFFFFFF, 0xFFFFFFFE, 0xFFFFFFFF)
 AUDITS = (0xC000003E, 0x40000003, 0xC00000B7)

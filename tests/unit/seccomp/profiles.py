@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pyseccomp
 
-from minilxc.seccomp import actions, calls, oci, rules, samples
+from minilxc.seccomp import actions, calls, rules, samples
+from minilxc.seccomp import profile as written
 from minilxc.seccomp.program import Program
 
 if TYPE_CHECKING:
@@ -27,7 +28,9 @@ NAMES = """
 WORDS = (0, 1, 2, 7, 8, 9, 40, 0xFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
 WORDS += (1 << 32, (1 << 32) + 8, 1 << 63, (1 << 64) - 1)
 ACTIONS = [
-    word for word in oci.ACTIONS if word not in ("SCMP_ACT_TRACE", "SCMP_ACT_NOTIFY", "SCMP_ACT_KILL_THREAD")
+    word
+    for word in written.ACTIONS
+    if word not in ("SCMP_ACT_TRACE", "SCMP_ACT_NOTIFY", "SCMP_ACT_KILL_THREAD")
 ]
 _OPERATORS = {"!=": 1, "<": 2, "<=": 3, "==": 4, ">=": 5, ">": 6}
 _MOST_VECTORS = 300
@@ -66,7 +69,7 @@ def _group(choose: random.Random, few: list[str]) -> dict[str, Any]:
 
 
 def _comparison(choose: random.Random, index: int) -> dict[str, Any]:
-    found = {"index": index, "value": choose.choice(WORDS), "op": choose.choice(list(oci.OPERATORS))}
+    found = {"index": index, "value": choose.choice(WORDS), "op": choose.choice(list(written.OPERATORS))}
     if found["op"] == "SCMP_CMP_MASKED_EQ":
         found["valueTwo"] = choose.choice(WORDS)
     return found
@@ -77,7 +80,7 @@ def built_by_libseccomp(profile: dict[str, Any], machine: Machine) -> Program:
 
     For machines of this one's byte order. Raises FileExistsError where the library takes no such rules.
     """
-    tokens = {oci.token(abi): abi.token for abi in machine.abis}
+    tokens = {written.token(abi): abi.token for abi in machine.abis}
     default = _action(profile, "defaultAction", "defaultErrnoRet")
     context = pyseccomp.SyscallFilter(default)
     native, wanted = pyseccomp.system_arch(), machine.native.token
@@ -105,12 +108,12 @@ def built_by_libseccomp(profile: dict[str, Any], machine: Machine) -> Program:
 
 
 def _action(found: dict[str, Any], key: str, number: str) -> int:
-    action = oci.ACTIONS[found[key]]
+    action = written.ACTIONS[found[key]]
     return action + found.get(number, 1) if action == actions.ERRNO else action
 
 
 def _argument(found: dict[str, Any]) -> pyseccomp.Arg:
-    op = oci.OPERATORS[found["op"]]
+    op = written.OPERATORS[found["op"]]
     if op == "&=":
         return pyseccomp.Arg(found["index"], pyseccomp.MASKED_EQ, found["value"], found["valueTwo"])
     return pyseccomp.Arg(found["index"], _OPERATORS[op], found["value"])

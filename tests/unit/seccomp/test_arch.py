@@ -153,3 +153,44 @@ def test_names() -> None:
     assert not any(map(calls.known, ["mkmod", "native", "", "MKNOD"]))
     assert calls.suggest("mkmod") == "did you mean 'mknod'?"
     assert calls.suggest("qqqqqqqq") is None
+
+
+@pytest.mark.parametrize(
+    ("machine", "abi", "number", "owner"),
+    [
+        ("amd64", "x86_64", 0, "x86_64"),
+        ("amd64", "x86_64", 0x3FFFFFFF, "x86_64"),
+        ("amd64", "x86_64", 0x40000000, "x32"),
+        ("amd64", "x86_64", 0xFFFFFFFF, "x32"),
+        ("amd64", "x86", 0x40000000, "x86"),
+        ("x32", "x32", 0x40000000, "x32"),
+        ("x32", "x32", 0, None),
+        ("i386", "x86_64", 0, None),
+    ],
+)
+def test_whose_call_a_number_is(machine: str, abi: str, number: int, owner: str | None) -> None:
+    found = arch.abi_of_number(AUDIT[abi], number, arch.machine_by_word(machine).abis)
+    assert (found.name if found else None) == owner
+
+
+def test_a_number_from_x32s_bit_on_is_x86_64s_where_there_is_no_x32() -> None:
+    found = arch.abi_of_number(AUDIT["x86_64"], 0x40000000, arch.ABIS[:1])
+    assert found is arch.ABIS[0]
+
+
+@pytest.mark.parametrize(
+    ("abi", "call", "multiplexer", "has"),
+    [
+        ("x86", "recv", "socketcall", True),
+        ("x86", "shmget", "ipc", True),
+        ("x86", "socketcall", "", True),
+        ("x86", "read", "", True),
+        ("x86", "set_tls", "", False),
+        ("x86_64", "recv", "", False),
+        ("x86_64", "shmget", "", True),
+    ],
+)
+def test_parts_of_multiplexers(abi: str, call: str, multiplexer: str, has: bool) -> None:
+    found = arch.abi_by_section(abi)
+    assert found is not None
+    assert (calls.multiplexer(found, call), calls.has(found, call)) == (multiplexer, has)

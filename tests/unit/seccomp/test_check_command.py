@@ -158,13 +158,25 @@ def test_files_that_cannot_be_read_are_a_line_each(tmp_path: Path) -> None:
     (tmp_path / "sub" / "c.seccomp").symlink_to("nowhere")
     (tmp_path / "sub" / "d.seccomp").mkdir()
     (tmp_path / "sub" / "e.conf").write_text("lxc.uts.name = x\n")
+    (tmp_path / "sub" / "d.seccomp" / "deep").mkdir()
+    (tmp_path / "sub" / "d.seccomp" / "deep" / "f.seccomp").write_text("4\n")
+    (tmp_path / "sub" / "d.seccomp" / "deep" / "up.seccomp").symlink_to("../..")
+    (tmp_path / "sub" / "d.seccomp" / "g.seccomp").write_text("5\n")
+    (tmp_path / "sub" / ".git").mkdir()
+    (tmp_path / "sub" / ".git" / "h.seccomp").write_text("6\n")
+    (tmp_path / "sub" / "loop.seccomp").symlink_to("loop.seccomp")
+    os.mkfifo(tmp_path / "sub" / "pipe.seccomp")
     paths = ("empty", "sub", "missing", "nul\\0".replace("\\0", "\n"), "/proc/self/mem", "sub/e.conf")
     status, out, err = seccomp("check", *paths, cwd=tmp_path)
     assert (status, err) == (1, "")
     assert out.splitlines() == [
-        "empty: error: no file in this folder has a name that ends in .seccomp [unreadable]",
+        "empty: error: no file in this folder or below has a name that ends in .seccomp [unreadable]",
         "sub/b.seccomp:1: error: the first line of a policy is its version, 1 or 2 [syntax]",
         "sub/c.seccomp: error: No such file or directory [unreadable]",
+        "sub/loop.seccomp: error: Too many levels of symbolic links [unreadable]",
+        "sub/pipe.seccomp: error: this is no regular file [unreadable]",
+        "sub/d.seccomp/g.seccomp:1: error: the first line of a policy is its version, 1 or 2 [syntax]",
+        "sub/d.seccomp/deep/f.seccomp:1: error: the first line of a policy is its version, 1 or 2 [syntax]",
         "missing: error: No such file or directory [unreadable]",
         "nul\\n: error: No such file or directory [unreadable]",
         "/proc/self/mem: error: Input/output error [unreadable]",
@@ -233,10 +245,10 @@ def test_architectures_may_be_named(tmp_path: Path) -> None:
     _, out, _ = seccomp("check", "--arch", "arm64", "--arch", "riscv64", "p", cwd=tmp_path)
     assert out.splitlines() == [
         "p:3: note: waitpid: the rule is skipped: aarch64, arm and riscv64 have no such call [absent]",
-        "p:5: note: section [mips] is not read on arm64 and riscv64 [unread-section]",
+        "p:4: note: section [mips] is not read on arm64 and riscv64 [unread-section]",
     ]
     assert seccomp("check", "p", cwd=tmp_path)[1].splitlines() == [
-        "p:5: note: section [mips] is not read on amd64, i386, arm64, armhf, ppc64el and powerpc [unread-section]"
+        "p:4: note: section [mips] is not read on amd64, i386, arm64, armhf, ppc64el and powerpc [unread-section]"
     ]
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minilxc.seccomp.checks.subject import call_text, holds_at, listed, overlap
+from minilxc.seccomp.checks.subject import holds_at, overlap
 from minilxc.seccomp.policy import Filter
 from minilxc.seccomp.rules import holds
+from minilxc.seccomp.wording import call_text, listed
 
 BITS = 5
 WORDS = range(1 << BITS)

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from minilxc.errors import PolicyError
-from minilxc.seccomp import oci, policy_to_profile, profile_to_policy
+from minilxc.seccomp import oci, policy, policy_to_profile, profile_to_policy
 from minilxc.seccomp.arch import machine_by_word
 from minilxc.seccomp.build import build
 from minilxc.seccomp.compiler import compile_rules
 from minilxc.seccomp.diff import compare
+from minilxc.seccomp.profile import parse
 
 from . import profiles, proof
 from .commands import seccomp
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from minilxc.seccomp.convert import Converted
+    from minilxc.seccomp.profile import Loss
 
 AMD64 = machine_by_word("amd64")
 ALL = ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"]
@@ -111,10 +113,10 @@ personality allow [0,0x20000,&=,0xffffffff]
 
 def to_policy(profile: dict[str, Any], *machines: str, caps: tuple[str, ...] = ()) -> Converted:
     hosts = [oci.Host(machine_by_word(word), frozenset(caps), (6, 1, 0)) for word in machines or ("amd64",)]
-    return profile_to_policy.to_policy(oci.parse(json.dumps(profile).encode(), "p.json"), hosts)
+    return profile_to_policy.to_policy(parse(json.dumps(profile).encode(), "p.json"), hosts)
 
 
-def lines(losses: tuple[oci.Loss, ...]) -> list[str]:
+def lines(losses: tuple[Loss, ...]) -> list[str]:
     return [f"{loss.where}: {loss.what}: {loss.instead}" for loss in losses]
 
 
@@ -196,16 +198,6 @@ LOSSES = [
         "denylist",
     ),
     (
-        denying(architectures=["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"]),
-        [
-            (
-                "/architectures: x32 is not listed: a policy can kill its calls, not the numbers that are no call:"
-                " they get 'allow'"
-            )
-        ],
-        "[x32]\n# Not listed (/architectures), so every call of x32 that is known is killed.\n",
-    ),
-    (
         denying(
             {
                 "names": ["read"],
@@ -248,6 +240,40 @@ def test_what_a_policy_cannot_say(profile: dict[str, Any], losses: list[str], te
     assert lines(converted.losses) == [f"p.json: {loss}" for loss in losses]
     assert text in converted.text
     assert build(converted.text.encode(), "p", AMD64)
+
+
+UNLISTED = [
+    ({"defaultAction": "SCMP_ACT_ALLOW"}, "x86 and x32 are", "allow"),
+    (denying(architectures=["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"]), "x32 is", "allow"),
+    ({"defaultAction": "SCMP_ACT_ERRNO", "architectures": ["SCMP_ARCH_X86_64"]}, "x86 and x32 are", "errno 1"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("profile", "names", "answer"), UNLISTED)
+def test_what_is_not_listed_is_killed_call_by_call_and_told_once(
+    profile: dict[str, Any], names: str, answer: str
+) -> None:
+    """Of a profile that lists one architecture, or none, nothing is lost that a call could show."""
+    converted = to_policy(profile)
+    assert converted.losses == ()
+    assert converted.notes == (
+        (
+            "p.json: /architectures",
+            (
+                f"{names} not listed: the policy kills every call there that is known here,"
+                f" and answers '{answer}' to numbers that are none"
+            ),
+        ),
+    )
+    wanted = oci.read_profile(json.dumps(profile).encode(), "p.json", AMD64)
+    built = build(converted.text.encode(), "p", AMD64)
+    differing = compare(compile_rules(wanted), built.program, AMD64).differences
+    assert {each.call for each in differing} == {""}
+    back = policy_to_profile.to_oci(converted.text.encode(), "q", [AMD64])
+    assert (back.losses, len(back.notes)) == ((), 1)
+    assert back.notes[0][0] == "q:2"
+    again = oci.read_profile(back.text.encode(), "q.json", AMD64)
+    assert compare(compile_rules(wanted), compile_rules(again), AMD64) == ((), True)
 
 
 def test_a_comparison_that_always_holds_beside_another_action() -> None:
@@ -336,10 +362,53 @@ def test_a_profile_says_what_the_policy_does() -> None:
     assert converted.notes == ()
 
 
-def test_that_libseccomp_looks_at_half_a_register_is_noted() -> None:
-    converted = to_oci("2\ndenylist\npersonality errno 1 [0,8,==]\n")
-    assert converted.losses == ()
-    assert converted.notes == (("p:3", "on x32 libseccomp compares the lower half of an argument"),)
+HALVES = [
+    # a caller's upper half of an argument: what the policy answers it, how it could be said in both, the profile
+    ("D|socket errno 1 [0,16,==]", "socket(0x100000010)", "allow", ", like [0,16,&=,0xffffffff]", "errno 1"),
+    ("D|socket errno 1 [0,16,!=]", "socket(0x100000010)", "errno 1", "", "allow"),
+    ("E|[all]|personality allow [0,8,==]", "personality(0x100000008)", "errno 1", ", like [0,8,&=,0xffffffff]",
+     "allow"),
+    ("D|personality errno 1 [0,8,&=,0x100000008]", "personality(0x100000008)", "allow", ", like [0,8,&=,8]", "errno 1"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "call", "answer", "masked", "instead"), HALVES)
+def test_that_a_profile_looks_at_half_a_register_is_a_loss(
+    text: str, call: str, answer: str, masked: str, instead: str
+) -> None:
+    text = {"D": "2|denylist", "E": "2|allowlist errno 1"}[text[0]] + text[1:]
+    text = text.replace("|", "\n") + "\n"
+    where = f"p:{text.count(chr(10))}"
+    what = (
+        f"{call} on x32 is answered {answer}: a profile compares the lower half of an argument there{masked}"
+    )
+    assert f"{where}: {what}: {instead}" in lines(to_oci(text).losses)
+    if masked and "0x100000008" not in text:
+        old = text[text.rindex("[") :].strip()
+        same_in_both = text.replace(old, masked.removeprefix(", like "))
+        assert to_oci(same_in_both) == (to_oci(same_in_both).text, (), ())
+
+
+def test_an_abi_whose_calls_are_all_killed_loses_nothing_by_it() -> None:
+    """x32 is better not listed than compared by halves."""
+    text = "2\nallowlist\nread\npersonality allow [0,8,==]\n[x86]\nread\npersonality allow [0,8,==]\n"
+    converted = to_oci(text)
+    assert (converted.losses, converted.notes) == ((), ())
+    same(json.loads(converted.text), text, "amd64")
+
+
+def test_what_newer_calls_are_answered_is_lost() -> None:
+    text = b"2\nallowlist errno 1\n[all]\nread\n"
+    newer = policy.newer("errno ENOSYS", "--newer")
+    assert lines(policy_to_profile.to_oci(text, "p", [AMD64], newer).losses) == [
+        (
+            "--newer: a profile does not say what newer calls are answered (runc answers ENOSYS by itself):"
+            " they get 'errno 1'"
+        )
+    ]
+    assert policy_to_profile.to_oci(text, "p", [AMD64], policy.newer("errno 1", "--newer")).losses == ()
+    with pytest.raises(PolicyError, match=r"^--newer: only an allowlist"):
+        policy_to_profile.to_oci(b"2\ndenylist\n", "p", [AMD64], newer)
 
 
 def test_an_abi_without_rules_is_not_listed_where_that_kills_it() -> None:
@@ -348,23 +417,27 @@ def test_an_abi_without_rules_is_not_listed_where_that_kills_it() -> None:
     assert json.loads(converted.text)["architectures"] == ["SCMP_ARCH_X86_64"]
 
 
+HALF = "a profile compares the lower half of an argument there"
 CANNOT = [
     (  # x86 and x32 get the default, which is not what a profile does to ABIs that it does not list
         "2\nallowlist errno 1\nread\n",
         [
-            "p:2: calls of x32 that no rule names are answered ERRNO(1): KILL_THREAD",
-            "p:2: calls of x86 that no rule names are answered ERRNO(1): KILL_THREAD",
+            "p:2: calls of x32 that no rule names are answered errno 1: kill",
+            "p:2: calls of x86 that no rule names are answered errno 1: kill",
         ],
     ),
-    ("2\ndenylist\n[x86]\nmkdir errno 7\n", ["p:4: mkdir on x86 is answered ERRNO(7): ALLOW"]),
+    ("2\ndenylist\n[x86]\nmkdir errno 7\n", ["p:4: mkdir on x86 is answered errno 7: allow"]),
     ("2\ndenylist\n[x86]\nwaitpid errno 7\n", []),
     (
         "2\nallowlist errno 1\n[all]\nread\nsocket allow [0,40,!=]\n",
-        ["p:2: socketcall(1) on x86 is answered ERRNO(1): ALLOW"],
+        [
+            f"p:5: socket(0x100000028) on x32 is answered allow: {HALF}: errno 1",
+            "p:5: socketcall(1) on x86 is answered errno 1: allow",
+        ],
     ),
-    ("2\ndenylist\nsocket errno 97 [0,16,==]\n", []),
+    ("2\ndenylist\nsocket errno 97 [0,16,&=,0xffffffff]\n", []),
     (
-        "2\ndenylist\nsocket errno 97 [0,16,==][2,9,==]\n",
+        "2\ndenylist\nsocket errno 97 [0,16,&=,0xffffffff][2,9,&=,0xffffffff]\n",
         [
             (
                 "p:3: socket is denied behind socketcall on x86, whatever the arguments:"
@@ -373,12 +446,15 @@ CANNOT = [
         ],
     ),
     (  # libseccomp makes of a rule for a part one for the multiplexer, whatever else is said of it
-        "2\ndenylist\nsocketcall allow\nsocket errno 97 [0,16,==][2,9,==]\n",
-        ["p:3: socketcall(1) on x86 is answered ALLOW: ERRNO(97)"],
+        "2\ndenylist\nsocketcall allow\nsocket errno 97 [0,16,&=,0xffffffff][2,9,&=,0xffffffff]\n",
+        ["p:3: socketcall(1) on x86 is answered allow: errno 97"],
     ),
-    (
-        "2\ndenylist\npersonality kill [0,0x100000008,==]\n",
-        ["p:2: personality(8) on x86 is answered ALLOW: KILL_THREAD"],
+    (  # the line is the rule's, not the default's
+        "2\ndenylist\nread kill\npersonality kill [0,0x100000008,==]\n",
+        [
+            f"p:4: personality(8) on x32 is answered allow: {HALF}, like [0,8,&=,0xffffffff]: kill",
+            "p:4: personality(8) on x86 is answered allow: kill",
+        ],
     ),
     (
         "1\nallowlist\n0\n9999\n",
@@ -397,7 +473,7 @@ def test_what_a_profile_cannot_say(text: str, losses: list[str]) -> None:
 def test_shipped_policies(path: Path, machine: str) -> None:
     """With no loss told there is none; with some, each has a line of the policy."""
     converted = policy_to_profile.to_oci(path.read_bytes(), "p", [machine_by_word(machine)])
-    if not converted.losses and not converted.notes:
+    if not converted.losses:
         same(json.loads(converted.text), path.read_text(), machine)
     assert all(loss.where.startswith("p:") for loss in converted.losses)
 
@@ -431,11 +507,81 @@ def test_the_command_refuses_what_it_cannot_say(tmp_path: Path) -> None:
     assert (tmp_path / "q").read_text().startswith("2\ndenylist\n")
 
 
+def test_a_profile_of_docker_to_one_of_oci(tmp_path: Path) -> None:
+    """What counts for the given capabilities, kernel and architecture, and no conditions."""
+    profile = PROFILE | {"flags": ["SECCOMP_FILTER_FLAG_LOG"]}
+    (tmp_path / "p.json").write_text(json.dumps(profile))
+    for options, names in (
+        (["--kernel", "4.7"], "read personality clone clone3 arch_prctl reboot"),
+        (["--cap", "sys_admin", "--kernel", "4.8"], "read personality clone clone3 ptrace arch_prctl reboot"),
+        (["--arch", "arm64", "--kernel", "4.7"], "read personality clone clone3 reboot"),
+    ):
+        run = ["convert", "--arch", "amd64", *options] if "--arch" not in options else ["convert", *options]
+        status, out, err = seccomp(*run, "--to", "oci", "p.json", cwd=tmp_path)
+        assert (status, err) == (0, "")
+        document = json.loads(out)
+        assert [group["names"][0] for group in document["syscalls"]] == names.split()
+        assert not {"includes", "excludes", "comment"} & {
+            key for each in document["syscalls"] for key in each
+        }
+        assert "archMap" not in document
+        assert document["flags"] == ["SECCOMP_FILTER_FLAG_LOG"]
+        arches = ["SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"] if "arm64" in options else ALL
+        assert document["architectures"] == arches
+    (tmp_path / "q.json").write_text(seccomp("convert", "--to", "oci", "p.json", cwd=tmp_path)[1])
+    assert seccomp("diff", "p.json", "q.json", cwd=tmp_path) == (0, "", "")
+
+
+def test_rules_of_one_machine_alone_cannot_be_for_two() -> None:
+    profile = denying({"names": ["read"], "action": "SCMP_ACT_KILL", "includes": {"arches": ["amd64"]}})
+    hosts = [oci.Host(machine_by_word(word), frozenset(), (6, 1, 0)) for word in ("amd64", "i386")]
+    parsed = parse(json.dumps(profile).encode(), "p.json")
+    found = policy_to_profile.resolved(parsed, hosts)
+    assert lines(found.losses) == ["p.json: /defaultAction: read on x86 is answered allow: kill"]
+    assert policy_to_profile.resolved(parsed, hosts[:1]).losses == ()
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_generated_profile_resolves_to_one_that_means_the_same(seed: int) -> None:
+    profile = profiles.generated(seed)
+    host = oci.Host(AMD64, frozenset(), (6, 1, 0))
+    parsed = parse(json.dumps(profile).encode(), "p.json")
+    try:
+        found = policy_to_profile.resolved(parsed, [host])
+    except PolicyError:
+        return
+    again = oci.read_profile(found.text.encode(), "q.json", AMD64, host)
+    wanted = compile_rules(oci.profile_rules(parsed, host))
+    assert compare(wanted, compile_rules(again), AMD64) == ((), True)
+
+
+def test_json_has_what_is_written_lost_and_noted(tmp_path: Path) -> None:
+    (tmp_path / "p").write_text("2\ndenylist\n[x86]\nmkdir errno 7\n")
+    (tmp_path / "q").write_text("2\ndenylist\nmkdir errno 7\n")
+    (tmp_path / "n.json").write_text(json.dumps(denying(x=1)))
+    loss = {"where": "p:4", "what": "mkdir on x86 is answered errno 7", "instead": "allow"}
+    run = ["convert", "--arch", "amd64", "--json"]
+    status, out, err = seccomp(*run, "p", cwd=tmp_path)
+    assert (status, json.loads(out), err) == (1, {"text": None, "losses": [loss], "notes": []}, "")
+    status, out, err = seccomp(*run, "--lossy", "p", cwd=tmp_path)
+    found = json.loads(out)
+    assert (status, found["losses"], err) == (0, [loss], "")
+    assert json.loads(found["text"])["defaultAction"] == "SCMP_ACT_ALLOW"
+    status, out, err = seccomp(*run, "-o", "out", "q", cwd=tmp_path)
+    assert (status, err) == (0, "")
+    assert json.loads(out)["text"] == (tmp_path / "out").read_text()
+    status, out, err = seccomp(*run, "n.json", cwd=tmp_path)
+    assert (status, err) == (0, "")
+    assert json.loads(out)["notes"] == [
+        {"where": "n.json: /x", "text": "the key is ignored, as the runtimes do"}
+    ]
+
+
 @pytest.mark.parametrize(
     ("args", "status", "line"),
     [
         (("missing.json",), 1, "missing.json: No such file or directory\n"),
-        (("--to", "oci", "p.json"), 2, "minilxc: p.json is a profile already\n"),
+        (("--newer", "errno 38", "p.json"), 2, "minilxc: --newer is for a policy, and p.json is a profile\n"),
         (("--to", "policy", "p"), 2, "minilxc: p is a policy already\n"),
         (("--cap", "chown", "p"), 2, "minilxc: --cap is for a profile, and p is a policy\n"),
         (("--kernel", "6.1", "p"), 2, "minilxc: --kernel is for a profile, and p is a policy\n"),

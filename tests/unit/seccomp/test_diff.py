@@ -12,7 +12,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from minilxc.errors import PolicyError
-from minilxc.seccomp import calls, policy, rules, symbolic
+from minilxc.seccomp import calls, diff, policy, rules, symbolic
 from minilxc.seccomp.actions import meaning
 from minilxc.seccomp.arch import machine_by_word
 from minilxc.seccomp.build import build_rules
@@ -22,7 +22,7 @@ from minilxc.seccomp.stats import library_program
 from minilxc.seccomp.symbolic import Test as Demand
 from minilxc.seccomp.symbolic import Word, solve
 
-from .bpf import ANSWERS, BY_HAND, NUMBERS, programs
+from .bpf import ANSWERS, BY_HAND, NUMBERS, programs, remembering
 from .commands import ROOT, on_a_terminal, seccomp
 from .helpers import compiled
 
@@ -330,6 +330,7 @@ def test_libseccomp_s_programs_of_our_policies(name: str, optimize: int) -> None
     text = (ROOT / "configs" / f"{name}.seccomp").read_bytes()
     built = build_rules(rules.build(policy.parse(text, name), AMD64, notify=True))
     library = library_program(built.rules, optimize)
+    assert library is not None
     found = compare(library, built.program, AMD64)
     check(library, built.program, found, random.Random(0), rounds=3000)
     assert found.proved
@@ -407,6 +408,21 @@ def test_a_program_that_calculates_is_searched_and_that_is_said(tmp_path: Path) 
     plain[1] = Instruction(JUMP_EQUAL, 0, 1, 8)
     (tmp_path / "plain").write_bytes(Program(plain, big=False).encode())
     assert seccomp("diff", "adds", "plain", "--arch", "riscv64", cwd=tmp_path)[0] == 1
+
+
+def test_a_program_that_remembers_much_is_searched_and_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a limit each word doubles the time, for each number of a call."""
+    monkeypatch.setattr(symbolic, "_MAX_PLACES", 500)
+    monkeypatch.setattr(diff, "_MAX_RUN", 0)
+    ours, theirs = remembering(9), remembering(9, answer=0x00050002)
+    assert compare(remembering(4), remembering(4), AMD64) == ((), True)
+    same = compare(ours, ours, AMD64)
+    assert (same.differences, same.proved) == ((), False)
+    found = compare(ours, theirs, AMD64)
+    assert not found.proved
+    assert [(each.call, each.ours, each.theirs) for each in found.differences] == [
+        ("read", 0x00050001, 0x00050002)
+    ]
 
 
 def test_a_program_that_looks_at_the_instruction_pointer_is_not_compared(tmp_path: Path) -> None:

@@ -27,8 +27,9 @@ from minilxc.seccomp.program import (
     Instruction,
     Program,
 )
+from minilxc.seccomp.symbolic import audit_values
 
-from .bpf import BY_HAND, programs
+from .bpf import BY_HAND, programs, remembering
 from .commands import on_a_terminal, seccomp
 from .helpers import compiled
 
@@ -198,3 +199,15 @@ def test_a_cut_program_is_one_line(length: int) -> None:
     content = BY_HAND.encode()[:length]
     with pytest.raises(MinilxcError, match=r"^b: no seccomp program: "):
         read_program(content, "b")
+
+
+def test_a_program_that_is_too_hard_to_follow_is_listed_without_meanings(tmp_path: Path) -> None:
+    """Without a limit each word doubles the time."""
+    known, hard = ([each.text for each in listing(remembering(words))] for words in (2, 16))
+    assert "jne  read, L6" in known
+    assert [text for text in hard if "read" in text or "x86_64" in text] == []
+    (tmp_path / "hard").write_bytes(remembering(16).encode())
+    status, shown, error = seccomp("disasm", "hard", cwd=tmp_path)
+    assert (status, error) == (0, "")
+    assert "jne  0x0" in shown
+    assert audit_values(remembering(16)) == (0xC000003E,)

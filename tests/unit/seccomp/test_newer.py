@@ -131,6 +131,32 @@ ROWS = [
         x86: 103() -> ERRNO(38)
         """,
     ),
+    (  # also when it leaves the part to the default, beside others or alone
+        "2\nallowlist\n[all]\nread\nsemop allow [0,1,==]\n",
+        "i386",
+        """
+        x86: 117(1) -> KILL_THREAD
+        x86: 117(2) -> KILL_THREAD
+        x86: 116() -> KILL_THREAD
+        x86: 118() -> ERRNO(38)
+        """,
+    ),
+    (
+        "2\nallowlist\n[all]\nsemop allow [0,1,==]\n",
+        "i386",
+        """
+        x86: 117(1) -> KILL_THREAD
+        x86: 118() -> ERRNO(38)
+        """,
+    ),
+    (
+        "2\nallowlist\n[all]\nread\nsend allow [0,1,==]\n",
+        "i386",
+        """
+        x86: 102(9) -> KILL_THREAD
+        x86: 103() -> ERRNO(38)
+        """,
+    ),
     (  # an allowlist in meaning
         "2\ndenylist kill\nread allow\n",
         "riscv64",

@@ -14,6 +14,7 @@ from minilxc.seccomp.arch import ABIS, machine_by_word
 from minilxc.seccomp.build import build_rules
 from minilxc.seccomp.compiler import compile_rules
 from minilxc.seccomp.policy import Filter
+from minilxc.seccomp.profile import Loss, parse, token, version
 
 from . import profiles
 from .helpers import ask
@@ -44,8 +45,8 @@ def allowing(*groups: dict[str, Any], **more: Any) -> dict[str, Any]:
 def differing(profile: dict[str, Any], machine: Machine) -> list[tuple[str, str | int, tuple[int, ...]]]:
     """The calls that our program of a profile answers otherwise than libseccomp's, for no reason that is told."""
     theirs = profiles.built_by_libseccomp(profile, machine)
-    parsed = oci.parse(json.dumps(profile).encode(), "p")
-    losses: list[oci.Loss] = []
+    parsed = parse(json.dumps(profile).encode(), "p")
+    losses: list[Loss] = []
     oci.meaning(parsed, oci.this_host(machine), losses.append)
     meant = oci.profile_rules(parsed, oci.this_host(machine))
     ours = compile_rules(meant)
@@ -79,7 +80,7 @@ def test_a_profile_means_what_libseccomp_makes_of_it(seed: int) -> None:
 def test_so_it_is_for_other_machines(machine: str, seed: int) -> None:
     target = machine_by_word(machine)
     try:
-        architectures = [oci.token(abi) for abi in target.abis]
+        architectures = [token(abi) for abi in target.abis]
         assert differing(profiles.generated(seed) | {"architectures": architectures}, target) == []
     except FileExistsError:
         return
@@ -397,16 +398,16 @@ def test_what_is_wrong_is_told_with_its_place(document: Any, line: str) -> None:
 
 
 def test_a_byte_order_mark_is_fine() -> None:
-    assert oci.parse(b"\xef\xbb\xbf" + json.dumps(allowing()).encode(), "p").groups == ()
+    assert parse(b"\xef\xbb\xbf" + json.dumps(allowing()).encode(), "p").groups == ()
 
 
 def test_keys_that_mean_nothing_are_noted() -> None:
     profile = allowing({"names": ["read"], "arg": []})
-    notes = oci.parse(json.dumps(profile).encode(), "p").notes
+    notes = parse(json.dumps(profile).encode(), "p").notes
     assert notes == (("p: /syscalls/0/arg", "the key is ignored, as the runtimes do (did you mean 'args'?)"),)
 
 
 @pytest.mark.parametrize("word", ["4.8", "4.8.0", "4.8.0-13-amd64", "6.18.44-fc-v782"])
 def test_versions(word: str) -> None:
-    assert oci.version(word)[:2] == tuple(map(int, word.split(".")[:2]))
-    assert oci.version("x4.8") == ()
+    assert version(word)[:2] == tuple(map(int, word.split(".")[:2]))
+    assert version("x4.8") == ()

@@ -204,6 +204,14 @@ def test_version_1_has_no_numbers_of_x32(number: str) -> None:
     assert told(f"1\nallowlist\n{number}\n") == [f"p:3: {number} is too large for a system call number"]
 
 
+def test_numbers_have_any_count_of_zeros_before_them() -> None:
+    """More digits than python makes a number of."""
+    zeros = "0" * 5000
+    assert [line.number for line in parse(f"1\nallowlist\n{zeros}7\n{zeros}\n".encode(), "p").lines] == [7, 0]
+    assert lines(f"read errno {zeros}7\n")[0].action == actions.ERRNO + 7
+    assert told(f"2\ndenylist\nread errno {zeros}4095\n") == [f"p:3: errno {zeros}4095 is above 4094"]
+
+
 def test_version_1_has_no_sections() -> None:
     assert told("1\nallowlist\n[x86]\n") == [
         "p:3: version 1 has no sections: its numbers are the native ABI's"

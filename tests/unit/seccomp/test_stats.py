@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from minilxc.errors import PolicyError
+from minilxc.seccomp import libseccomp, policy, rules
 from minilxc.seccomp.arch import machine_by_word, this_machine
 from minilxc.seccomp.program import RETURN, Instruction, Program
-from minilxc.seccomp.stats import LIBRARY, OURS, load_time_ms, measure, paths
+from minilxc.seccomp.stats import LIBRARY, OURS, library_program, load_time_ms, measure, paths
 
 from .commands import seccomp
 from .helpers import compiled
@@ -83,6 +84,21 @@ def test_filters_that_contradict_each_other_are_an_error() -> None:
         PolicyError, match=r"^p:4: the filters are, or begin, those of p:3, with another action$"
     ):
         measure(text, "p", machine_by_word("i386"))
+
+
+def test_libseccomps_programs_are_left_out_where_it_comes_to_no_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(libseccomp, "_CPU_SECONDS", 0.2)
+    text = b"2\ndenylist\nread errno 5 [0,2,<=][1,0x100000000,==]\nread errno 6 [0,2,<=][2,0,&=,1]\n"
+    found = measure(text, "p", machine_by_word("riscv64"))
+    assert [each.maker for each in found.programs] == [OURS]
+    assert library_program(rules.build(policy.parse(text, "p"), machine_by_word("riscv64")), 1) is None
+
+
+def test_libseccomps_programs_are_left_out_where_it_refuses() -> None:
+    """A part with a filter on i386, where it makes two rules for socketcall of these two."""
+    text = "2\ndenylist\nsocket errno 1 [0,1,==]\nsocket errno 2 [0,2,==]\n"
+    found = measure(text.encode(), "p", machine_by_word("i386"))
+    assert [each.maker for each in found.programs] == [OURS]
 
 
 def test_an_error_is_one_line(tmp_path: Path) -> None:
