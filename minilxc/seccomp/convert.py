@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from . import calls
 from .compiler import compile_rules
 from .diff import compare
 
@@ -16,9 +15,6 @@ if TYPE_CHECKING:
     from .arch import Abi
     from .profile import Loss
     from .rules import Rules
-
-MULTIPLEXERS: Final = {"socketcall": calls.SOCKETCALL_PARTS, "ipc": calls.IPC_PARTS}
-"""The calls that stand for others, with these and their numbers."""
 
 NO_ARGUMENTS: Final = (0,) * 6
 

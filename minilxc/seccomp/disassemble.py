@@ -135,7 +135,7 @@ def audit_name(audit: int) -> str:
 
 def call_name(audit: int, number: int) -> str:
     """The name of a call, "" where it has none."""
-    return _names(_abi(audit, number)).get(number, "")
+    return _names(arch.abi_of_number(audit, number)).get(number, "")
 
 
 def _jump(at: int, instruction: Instruction) -> tuple[str, tuple[int, ...]]:
@@ -218,15 +218,8 @@ def _meanings(program: Program) -> dict[int, _Meaning]:
     return {at: _Meaning(offset, frozenset(audits)) for at, (offset, audits) in found.items()}
 
 
-def _abi(audit: int, number: int) -> Abi | None:
-    """The ABI that a call number belongs to."""
-    sharing = [abi for abi in arch.ABIS if abi.audit == audit]
-    wide = [abi for abi in sharing if (abi.base == arch.X32_BIT) == (number >= arch.X32_BIT)]
-    return next(iter(wide or sharing), None)
-
-
 def _abi_name(audit: int, number: int) -> str:
-    abi = _abi(audit, number)
+    abi = arch.abi_of_number(audit, number)
     return f"{audit:#x}" if abi is None else abi.name
 
 

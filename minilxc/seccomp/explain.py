@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from minilxc.errors import UsageError
 
 from . import actions, calls
-from .arch import X32_BIT
+from .arch import X32_BIT, abi_of_number
 from .policy import Filter
 from .rules import Conditions, Entry, holds, verdicts
 
@@ -156,7 +156,7 @@ def explain_all(rules: Rules) -> Iterator[Explanation]:
                 name = f"{call_number(gap.start)} to {call_number(gap[-1])}" if len(gap) > 1 else ""
                 yield _explanation(rules, each, name or call_number(gap.start), gap.start, "", (None,) * 6)
         if each.abi.multiplexed:
-            for name in (*calls.SOCKETCALL_PARTS, *calls.IPC_PARTS):
+            for name in (part for parts in calls.MULTIPLEXERS.values() for part in parts):
                 if name not in calls.table(each.abi):
                     yield from _of_abi(rules, each, name, (None,) * 6)
 
@@ -170,8 +170,7 @@ def owner(rules: Rules, number: int) -> Abi:
     native = rules.machine.native
     if native.base == X32_BIT > number:
         raise UsageError(f"{number} is no call of x32: it does not have x32's bit, {X32_BIT:#x}")
-    sharing = (each.abi for each in rules.abis if each.abi.audit == native.audit)
-    return next((abi for abi in sharing if abi.base == X32_BIT and number >= X32_BIT), native)
+    return abi_of_number(native.audit, number, rules.machine.abis) or native
 
 
 def _check_number(number: int) -> None:
@@ -208,7 +207,7 @@ def _of_abi(rules: Rules, ruled: AbiRules, call: str, args: Args) -> Iterator[Ex
         found = True
         yield _explanation(rules, ruled, call, table[call], "", args)
     if ruled.abi.multiplexed:
-        for via, parts in (("socketcall", calls.SOCKETCALL_PARTS), ("ipc", calls.IPC_PARTS)):
+        for via, parts in calls.MULTIPLEXERS.items():
             if call in parts:
                 found = True
                 yield _explanation(rules, ruled, call, table[via], via, (parts[call], *(None,) * 5))
@@ -254,8 +253,7 @@ def _judge(filters: Sequence[Filter], args: Args) -> tuple[Judged, ...]:
 
 def _parts(stage: Parts, abi: Abi, multiplexer: str, args: Args, default: str) -> Iterator[Reason]:
     """The reasons that a multiplexed call's first argument decides; none for parts that it is not."""
-    numbers = calls.SOCKETCALL_PARTS if multiplexer == "socketcall" else calls.IPC_PARTS
-    names = {number: name for name, number in numbers.items()}
+    names = {number: name for name, number in calls.MULTIPLEXERS[multiplexer].items()}
     whole = not (stage.mask ^ (0xFFFFFFFFFFFFFFFF if abi.wide else 0xFFFFFFFF))
     for number, part in sorted(stage.by_number.items()):
         test = Filter(0, "==", number, 0) if whole else Filter(0, "&=", number, stage.mask)
@@ -284,8 +282,8 @@ def _order(
         if not matching:
             return stage.rules, True
         given = answer([word or 0 for word in args])
-        first = next(rule for rule in matching if rule.action == given)
-        return [first, *(rule for rule in stage.rules if rule != first)], True
+        first = next((rule for rule in matching if rule.action == given), matching[0])
+        return [first, *(rule for rule in stage.rules if rule != first)], first.action == given
     return _decision_list(stage, answer, ruled.abi.wide)
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from . import actions, calls, oci, policy, rules
 from . import profile as profiles
 from .arch import ABIS
-from .convert import MULTIPLEXERS, NO_ARGUMENTS, Converted, differences
+from .convert import NO_ARGUMENTS, Converted, differences
 from .profile import Loss
 from .wording import call_text, filter_text
 from .wording import listed as names_of
@@ -63,7 +63,7 @@ def to_oci(text: bytes, path: str, machines: Sequence[Machine], newer: Newer | N
         {
             call: said
             for call, said in by_call.items()
-            if call not in MULTIPLEXERS or not all(_is_for_a_part(call, rule) for rule in said)
+            if call not in calls.MULTIPLEXERS or not all(_is_for_a_part(call, rule) for rule in said)
         },
         by_call,
     ]
@@ -125,7 +125,7 @@ def _by_call(
         table = calls.table(ruled.abi)
         for entry in ruled.entries.values():
             for call, said in _sayings(entry, each.default):
-                if call in table or call in calls.SOCKETCALL_PARTS or call in calls.IPC_PARTS:
+                if calls.has(ruled.abi, call):
                     found.setdefault(call, said)
                 else:
                     what = f"{call} is no number of a call that has a name on {ruled.abi.name}"
@@ -142,7 +142,7 @@ def _sayings(entry: Entry, default: int) -> Iterator[tuple[str, tuple[_Rule, ...
         if isinstance(stage, rules.Conditions):
             own += tuple(_Rule(rule.action, rule.filters, rule.where) for rule in stage.rules)
         else:
-            names = {number: name for name, number in MULTIPLEXERS[entry.name].items()}
+            names = {number: name for name, number in calls.MULTIPLEXERS[entry.name].items()}
             for number, part in stage.by_number.items():
                 yield names[number], (_Rule(part.action, (), part.where),) if part.action != default else ()
     if entry.action != default:
@@ -151,7 +151,7 @@ def _sayings(entry: Entry, default: int) -> Iterator[tuple[str, tuple[_Rule, ...
 
 
 def _is_for_a_part(call: str, rule: _Rule) -> bool:
-    parts = MULTIPLEXERS[call].values()
+    parts = calls.MULTIPLEXERS[call].values()
     return any(test.arg == 0 and test.op == "==" and test.value in parts for test in rule.filters)
 
 
@@ -267,7 +267,8 @@ def _verdict(each: Rules, found: Difference) -> Verdict:
 def _line(document: _Document, place: str, found: Difference) -> str:
     """The policy's line behind a rule of the document, which may be one for a part of the call; "" for none."""
     behind = next(
-        (part for part, number in MULTIPLEXERS.get(found.call, {}).items() if number == found.args[0]), ""
+        (part for part, number in calls.MULTIPLEXERS.get(found.call, {}).items() if number == found.args[0]),
+        "",
     )
     return document.lines.get((place, found.call)) or document.lines.get((place, behind), "")
 
@@ -319,7 +320,7 @@ def _behind_pointers(built: Sequence[Rules], listed: Iterable[Abi]) -> Iterator[
         for abi, entries, _ in each.abis:
             if abi not in listed or not abi.multiplexed:
                 continue
-            for multiplexer, parts in MULTIPLEXERS.items():
+            for multiplexer, parts in calls.MULTIPLEXERS.items():
                 entry = entries.get(calls.table(abi)[multiplexer])
                 ruled = {
                     (place, part.where)

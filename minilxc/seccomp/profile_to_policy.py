@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from minilxc.errors import printable
 
 from . import actions, calls, oci, policy, rules
-from .convert import MULTIPLEXERS, Converted, differences
+from .convert import Converted, differences
 from .oci import Host, Said
 from .profile import Loss, written
 from .wording import filter_text, listed
@@ -228,7 +228,7 @@ class _Writer:
 
     def remark(self, line: _Line, group: Group | None) -> str:
         """A comment that lines share which follow each other, or ""."""
-        if group and line.call in MULTIPLEXERS and line.call not in group.names:
+        if group and line.call in calls.MULTIPLEXERS and line.call not in group.names:
             return (
                 f"# libseccomp does not see what is behind {line.call}, and opens the call for all arguments."
             )
@@ -259,14 +259,14 @@ class _Writer:
             lines,
             key=lambda line: (
                 sections[line.section],
-                line.call in MULTIPLEXERS and bool(line.filters),
+                line.call in calls.MULTIPLEXERS and bool(line.filters),
                 places.get(line.call, (len(self.profile.groups), 0)),
             ),
         )
 
     def of_call(self, call: str) -> Iterator[_Line]:
         """The lines for one call: in [all], as far as that is shorter, and in the sections of ABIs."""
-        having = [abi for abi in self.said if _has(abi, call)]
+        having = [abi for abi in self.said if calls.has(abi, call)]
         rulings: dict[Abi, _Ruling] = {abi: _ruling(self.said[abi].get(call, ())) for abi in having}
         apart = sum(map(len, rulings.values()))
         common: _Ruling = ()
@@ -274,7 +274,7 @@ class _Writer:
         candidates = Counter(
             ruling
             for abi, ruling in rulings.items()
-            if ruling and abi in self.listed and call not in MULTIPLEXERS
+            if ruling and abi in self.listed and call not in calls.MULTIPLEXERS
         )
         for ruling, count in candidates.most_common():
             # where [all] says something else than an ABI, its section says what stands there
@@ -297,13 +297,6 @@ def _ruling(said: Sequence[Said]) -> _Ruling:
     return tuple((each.action, each.filters) for each in said)
 
 
-def _has(abi: Abi, call: str) -> bool:
-    """True when a line of a policy for `call` means something on `abi`."""
-    return call in calls.table(abi) or (
-        abi.multiplexed and (call in calls.SOCKETCALL_PARTS or call in calls.IPC_PARTS)
-    )
-
-
 def _unknown(name: str) -> bool:
     return not (name.isascii() and calls.known(name))
 
@@ -317,7 +310,7 @@ def _newer(name: str) -> bool:
 
 
 def _elsewhere(name: str, abis: Iterable[Abi]) -> bool:
-    return not _unknown(name) and not any(_has(abi, name) for abi in abis)
+    return not _unknown(name) and not any(calls.has(abi, name) for abi in abis)
 
 
 def _wrapped(words: Iterable[str]) -> list[str]:

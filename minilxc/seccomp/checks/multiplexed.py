@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from .. import actions, calls
 from ..rules import holds
@@ -10,16 +10,11 @@ from ..wording import listed, number_text
 from .subject import Found, gathered, holds_at, lets_through
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from ..policy import Line
     from ..rules import Verdict
     from .subject import Context, Subject
-
-_PARTS: Final[Mapping[str, Mapping[str, int]]] = {
-    "socketcall": calls.SOCKETCALL_PARTS,
-    "ipc": calls.IPC_PARTS,
-}
 
 
 def blind(subject: Subject) -> Iterator[Found]:
@@ -37,12 +32,13 @@ def blind(subject: Subject) -> Iterator[Found]:
     for (line, name, verdict), contexts in gathered(unseen()).items():
         names = subject.names(contexts)
         word = actions.word(verdict.action)
+        part = calls.MULTIPLEXERS[name][line.call]
         mask = number_text(0xFFFFFFFF if name == "socketcall" else 0xFFFF)
         yield Found(
             line.where,
             f"{line.call}: programs can make this call through {name} too, which hides the arguments:"
             f" there it is answered {word}, whatever they are (on {names})",
-            f"if that is right, say it: '{name} {subject.words(verdict)} [0,{_PARTS[name][line.call]},&=,{mask}]'",
+            f"if that is right, say it: '{name} {subject.words(verdict)} [0,{part},&=,{mask}]'",
             subject.on(contexts),
         )
 
@@ -52,7 +48,7 @@ def opened(subject: Subject) -> Iterator[Found]:
 
     def ways() -> Iterator[tuple[tuple[str, str, tuple[str, ...]], Context]]:
         for context in subject.contexts:
-            for name, parts in _PARTS.items() if context.abi.multiplexed else ():
+            for name, parts in calls.MULTIPLEXERS.items() if context.abi.multiplexed else ():
                 filtered = {line.call for multiplexer, line in _filtered(context) if multiplexer == name}
                 found: dict[str, list[str]] = {}
                 for call in parts:
@@ -83,12 +79,12 @@ def _filtered(context: Context) -> Iterator[tuple[str, Line]]:
 
 def _behind(context: Context, name: str, call: str) -> Verdict:
     """What `call` is answered when it comes through the multiplexer `name`."""
-    return context.verdict(name, _PARTS[name][call])
+    return context.verdict(name, calls.MULTIPLEXERS[name][call])
 
 
 def _says(context: Context, name: str, call: str, action: int) -> bool:
     """True when a rule for the multiplexer itself gives its part `call` this answer."""
-    part = _PARTS[name][call]
+    part = calls.MULTIPLEXERS[name][call]
     return any(
         line.call == name
         and line.action == action

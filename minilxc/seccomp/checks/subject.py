@@ -82,7 +82,7 @@ class Context:
     def multiplexer(self, call: str) -> str:
         """The call which `call` is a part of here: "socketcall", "ipc", or "" for none."""
         if self.abi.multiplexed:
-            for name, parts in (("socketcall", calls.SOCKETCALL_PARTS), ("ipc", calls.IPC_PARTS)):
+            for name, parts in calls.MULTIPLEXERS.items():
                 if call in parts:
                     return name
         return ""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from minilxc.errors import UsageError, printable
 
-from .. import actions, policy, rules
+from .. import actions, inputs, policy, rules
 from ..arch import X32_BIT
 from ..explain import (
     call_number,
@@ -73,6 +73,7 @@ def run(args: Namespace) -> int:
     machines = common.machines(args)
     newer = common.newer_action(args)
     text, path = common.read_input(args.policy)
+    inputs.expect_policy(text, path)
     parsed = policy.parse(text, path)
     source = _Source(text, path)
     answers: list[tuple[Machine, Rules, list[Explanation]]] = []

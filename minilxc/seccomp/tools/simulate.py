@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from minilxc.errors import UsageError
 
 from .. import calls
+from ..arch import abi_of_number
 from ..disassemble import action_words, listing
 from ..explain import MAX_CALL, call_number, shown
 from ..program import JUMP, LOAD, NR, STORE, STORE_X, TO_X, X_K, X_LENGTH, X_MEMORY
@@ -51,6 +52,8 @@ def run(args: Namespace) -> int:
     number = call if isinstance(call, int) else _number(abi, call)
     if number > MAX_CALL:
         raise UsageError(f"{number} is no system call number: it has 32 bits")
+    # x86_64 and x32 are told apart by the number alone.
+    abi = abi_of_number(abi.audit, number) or abi
     went = trace(found.program, abi, number, given)
     if args.json:
         common.print_json(_json(found, abi, number, given, went))
@@ -82,11 +85,8 @@ def _number(abi: Abi, call: str) -> int:
         return number
     if not calls.known(call):
         raise UsageError(f"{call}: no architecture has this system call", hint=calls.suggest(call))
-    parts = {
-        **{name: f"socketcall {part}" for name, part in calls.SOCKETCALL_PARTS.items()},
-        **{name: f"ipc {part}" for name, part in calls.IPC_PARTS.items()},
-    }
-    hint = f"there it is '{parts[call]}'" if abi.multiplexed and call in parts else None
+    via = calls.multiplexer(abi, call)
+    hint = f"there it is '{via} {calls.MULTIPLEXERS[via][call]}'" if via else None
     raise UsageError(f"{abi.name} does not have {call}", hint=hint)
 
 

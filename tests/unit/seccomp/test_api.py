@@ -58,6 +58,28 @@ def test_answers(asked: tuple[object, ...], answer: str | None, policy: Policy) 
     assert policy.answer(*asked) == answer  # type: ignore[arg-type]
 
 
+def test_the_tools_are_there_for_python(policy: Policy) -> None:
+    assert [found.check for found in policy.check("amd64")] != []
+    assert policy.diff(Policy.from_text(TEXT), "arm64").differences == ()
+    (found,) = policy.diff(Policy.from_text(TEXT.replace("mknod", "mkdir")), "s390x").differences[:1]
+    assert found.abi is not None
+    assert policy.diff(policy.program("s390x"), "s390x").proved
+    assert policy.listing("arm64")[0].text == "ld   arch"
+    assert {each.abi.name for each in policy.explain("all", arch="arm64")} == {"aarch64", "arm"}
+
+
+def test_profiles_and_back() -> None:
+    profile = (
+        '{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["mknod"], "action": "SCMP_ACT_ERRNO"}]}'
+    )
+    policy = Policy.from_profile(profile, arch="amd64")
+    assert policy.answer("x86_64", "mknod", arch="amd64") == "errno 1"
+    again = Policy.from_profile(policy.to_oci("amd64").text, arch="amd64")
+    assert [each for each in policy.diff(again, "amd64").differences if each.call] == []
+    with pytest.raises(PolicyError, match="newer"):
+        Policy.from_text("2\nallowlist\nread\n", newer="errno ENOSYS").to_oci("amd64")
+
+
 def test_negative_arguments_are_what_64_bits_show_of_them() -> None:
     policy = Policy.from_text("2\ndenylist\npersonality errno 1 [0,5,>]\n")
     assert policy.answer("x86_64", "personality", [-1]) == "errno 1"
