@@ -32,17 +32,20 @@ def run(plan: Plan, log: Log) -> int:
     peer = _Peer(plan)
     started = start(plan, log)
     console = _Console(started.console, peer) if started.console is not None else None
+    # To an init SIGHUP means to read its configuration again. That the terminal has gone is no reason for
+    # that, but one to end; as LXC has it. A program that `execute` runs knows best.
+    hangup = _signal.SIGHUP if plan.with_init else _signal.SIGTERM
     poll = select.poll()
     poll.register(started.signals, select.POLLIN)
     for descriptor in console.sources if console else ():
         poll.register(descriptor, select.POLLIN)
     try:
         # A short-lived payload may have ended during the start, and its SIGCHLD been read there.
-        status = _on_signals(started, console)
+        status = _on_signals(started, console, hangup)
         while status is None:
             for descriptor, _ in poll.poll():
                 if descriptor == started.signals:
-                    status = _on_signals(started, console)
+                    status = _on_signals(started, console, hangup)
                 elif console and not console.carry(descriptor):
                     poll.unregister(descriptor)
         if console:
@@ -55,14 +58,14 @@ def run(plan: Plan, log: Log) -> int:
         started.finish()
 
 
-def _on_signals(started: Started, console: _Console | None) -> int | None:
-    """Handle what has arrived. The container's status when it has ended."""
+def _on_signals(started: Started, console: _Console | None, hangup: int) -> int | None:
+    """Handle what has arrived, `hangup` standing for SIGHUP. The container's status when it has ended."""
     for number in process.read_signals(started.signals):
         if number == _signal.SIGWINCH and console:
             console.resize()
         elif number != _signal.SIGCHLD:
             try:
-                process.pidfd_send_signal(started.pidfd, number)
+                process.pidfd_send_signal(started.pidfd, hangup if number == _signal.SIGHUP else number)
             except ProcessLookupError:
                 pass  # its end is seen below
     pid, result = posix.waitpid(started.pid, posix.WNOHANG)

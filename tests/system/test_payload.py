@@ -277,3 +277,14 @@ def test_flags_of_a_root_that_is_not_named_are_refused(container):
     (box.folder / "config").write_text("lxc.rootfs.options = ro\n")
     why = "lxc.rootfs.options: there is no lxc.rootfs.path to mount with them"
     assert box.run("true") == (1, "", f"minilxc: {box.folder}/config:1: {why}\n")
+
+
+def test_hangup_asks_the_init_of_start_to_end(container):
+    """As LXC: the terminal that start -F was called from has gone."""
+    box = container()
+    script = "trap 'echo hangup; exit 1' HUP; trap 'echo term; exit 3' TERM; echo ready; while :; do sleep 0.1; done"
+    process = box.popen("sh", "-c", script, verb="start")
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(signal.SIGHUP)
+    assert process.communicate()[0] == "term\n"
+    assert process.returncode == 3
