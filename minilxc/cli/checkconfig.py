@@ -123,6 +123,8 @@ def _lacking(plan: Plan) -> Iterator[str]:
         yield "this kernel lacks user namespaces (/proc/sys/user/max_user_namespaces is 0)"
     if plan.filters is not None and not {"errno", "allow", "kill_thread"} <= features.seccomp_actions():
         yield "this kernel lacks seccomp filters"
+    if plan.rootfs.layers and not features.has_filesystem("overlay"):
+        yield "this kernel lacks the file system 'overlay'"
     for mount in plan.system_mounts + plan.mounts:
         if mount.fstype is not None and not mount.optional and not features.has_filesystem(mount.fstype):
             what = f"this kernel lacks the file system '{mount.fstype}'"

@@ -85,7 +85,7 @@ def _read(given: options.Given) -> tuple[Config, bool]:
         raise UsageError("which config? (-f FILE, or -n NAME)", hint=COMMAND.usage())
     if name is not None:
         check_name(name)
-    path = start.config_path(given, given.get(options.PATH) or lock.DEFAULT_PATH, name or "-")
+    path = start.config_path(given, given.get(options.PATH) or lock.default_path(), name or "-")
     config, wrong, _ = Config.examine(path, given.all(options.DEFINE))
     for error in wrong:
         print(f"minilxc: {error}", file=sys.stderr)

@@ -172,9 +172,9 @@ TABLE: tuple[Key, ...] = (
         subsystem="rootfs", since="1.0", example="ro,nosuid",
         help="Mount options for the root file system, separated by commas. idmap=container shows the files' "
              "owners as the container's ids, idmap=PATH as those of that user namespace; both take root."),
-    Key("lxc.rootfs.managed", parse=values.boolean, default=True, support=ACCEPTED,
-        why="only what destroys and copies containers reads it", subsystem="rootfs", since="3.1", example="1",
-        help="Whether the root file system is deleted and copied with the container."),
+    Key("lxc.rootfs.managed", parse=values.boolean, default=True,
+        subsystem="rootfs", since="3.1", example="1",
+        help="Whether the root file system is deleted with the container (lxc.ephemeral), and copied with it."),
     Key("lxc.rootfs.backend", parse=values.string, support=REFUSED,
         why="the type now stands before the path (lxc.rootfs.path = TYPE:PATH)", harmless=("dir",),
         subsystem="rootfs", since="2.0", example="dir",

@@ -220,7 +220,10 @@ NOTES: dict[str, Note] = {
     "lxc.signal.stop": Note(differs="A number that no signal has is an error."),
     "lxc.monitor.signal.pdeath": Note(differs="As LXC: an empty value means 0, unlike no line at all."),
     "lxc.monitor.unshare": Note(needs="Mount namespaces.", differs="As LXC: every number but 0 means yes."),
-    "lxc.ephemeral": Note(),
+    "lxc.ephemeral": Note(
+        differs="Only a container whose config and root file system lie in PATH/NAME is removed, and only after it has "
+        "run; LXC removes the root file system wherever it is, and also when the start has failed."
+    ),
     "lxc.keyring.session": Note(needs="CONFIG_KEYS."),
     "lxc.sched.core": Note(
         needs="Core scheduling (Linux 5.14, CONFIG_SCHED_CORE) and a processor with several threads a core.",

@@ -226,7 +226,7 @@ def _places(hierarchies: tuple[Hierarchy, ...], relative: bool) -> tuple[Place, 
 
 def _owner(config: Config, maps: IdMaps | None) -> tuple[int, int] | None:
     """The ids on the host of the root of an id map: who may make groups below the container's."""
-    if maps is None:
+    if maps is None or posix.geteuid() != 0:  # a user cannot give it away, and keeps it
         return None
     ids = {}
     for kind, inside in (("u", maps.uid), ("g", maps.gid)):
@@ -429,11 +429,12 @@ def _make_all(plan: Cgroups, name: str, made: Made) -> bool:
     for place in plan.places:
         path = "/".join((place.folder, *plan.below, name))
         first = not made.paths
+        made.paths.append(path)
         while not _make_group(path, place):
             if not _take_away_stale(path, first):
+                made.paths.pop()
                 _take_away_groups(made)
                 return False
-        made.paths.append(path)
         if first:
             made.lock = _open(path)
             fcntl.flock(made.lock, fcntl.LOCK_EX)

@@ -148,6 +148,9 @@ def from_config(config: Config) -> Namespaces:
         new.add("user")
     joined = []
     for kind, entry in shared.items():
+        if kind == "time" and any(offsets):
+            what = "lxc.namespace.share.time: a clock that is shared cannot have an offset of its own"
+            raise ConfigError(what, entry.where)
         if kind == "user":
             raise ConfigError("lxc.namespace.share.user: not supported yet", entry.where)
         joined.append(_join(kind, entry.value, entry.where))
@@ -181,6 +184,18 @@ def _init_of(target: str) -> int:
     lxcpath, _, name = target.rpartition("/")
     holder = lock.holder(lxcpath or lock.default_path(), name)
     try:
-        return int((read_text(f"/proc/{holder}/task/{holder}/children").split() or ["0"])[0])
+        children = read_text(f"/proc/{holder}/task/{holder}/children").split()
     except OSError:
         return 0
+    return next((int(pid) for pid in children if _is_process_1(pid)), 0)
+
+
+def _is_process_1(pid: str) -> bool:
+    """Whether it is the first of a pid namespace: a hook, or another helper of the monitor's, is not. proc(5)."""
+    try:
+        lines = read_text(f"/proc/{pid}/status").splitlines()
+    except OSError:
+        return False
+    return any(
+        line.startswith("NSpid:") and len(line.split()) > 2 and line.split()[-1] == "1" for line in lines
+    )

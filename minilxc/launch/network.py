@@ -140,7 +140,11 @@ class Network:
 
     def lines(self) -> Iterator[str]:
         """The network in words, a line an interface."""
-        yield from (interface.describe() for interface in self.interfaces)
+        for interface in self.interfaces:
+            yield interface.describe()
+            for when, script in (("up", interface.script_up), ("down", interface.script_down)):
+                if script:
+                    yield f"script.{when}: {script}"
         if self.loopback:
             yield "lo up"
 

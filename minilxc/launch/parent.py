@@ -19,7 +19,7 @@ from minilxc.log import DEBUG, INFO, WARN
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from minilxc.launch.cgroups import Made
     from minilxc.launch.hooks import Hooks, Output
@@ -158,7 +158,8 @@ def start(plan: Plan, log: Log) -> Started:
             _close_output(outside)
         if plan.ephemeral is not None:
             # Only what has run is removed, after all other ends, and before the name is free again.
-            outside.ends.insert(1, ("ephemeral", plan.ephemeral.destroy_with(plan.idmap)))
+            destroy = plan.ephemeral.destroy_with(plan.idmap)
+            outside.ends.insert(1, ("ephemeral", lambda: outside.reboots or destroy()))
     except BaseException:
         _undo(outside)
         raise
@@ -175,13 +176,20 @@ def _do(plan: Plan, step: Step, outside: _Outside) -> None:
 
 
 def _end(ends: list[tuple[str, Callable[[], object]]], log: Log) -> None:
-    """Go through the ends, the last first. What fails is told in the log, and the rest goes on."""
+    """Go through the ends, the last first. What fails is told in the log, and the rest goes on; so after a bug."""
+    bug = None
     while ends:
         name, act = ends.pop()
         try:
             act()
-        except (OSError, MinilxcError) as error:
+        except OSError as error:
+            log.write(WARN, name, f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        except MinilxcError as error:
             log.write(WARN, name, str(error))
+        except Exception as error:  # noqa: BLE001  the other ends must not wait for it
+            bug = bug or error
+    if bug is not None:
+        raise bug
 
 
 def _undo(outside: _Outside) -> None:
@@ -365,10 +373,18 @@ def _has_ended(pidfd: int) -> bool:
 
 def _step_error(plan: Plan, step: str, number: int, thing: object, reason: str | None) -> StartError:
     what = f"{step}: {thing}: {reason}" if thing else f"{step}: {reason}"
-    error = StartError(what, plan.name, _blame(plan, step, str(thing)), step=step, errno=number)
+    # A hook's or a script's own line is part of the reason.
+    told = reason is not None and any(f"({where})" in reason for where in _script_lines(plan) if where)
+    hint = None if told else _blame(plan, step, str(thing))
+    error = StartError(what, plan.name, hint, step=step, errno=number)
     if step == "program":
         error.status = _exec_status(number)
     return error
+
+
+def _script_lines(plan: Plan) -> Iterator[str]:
+    for interface in plan.network.interfaces if plan.network is not None else ():
+        yield from interface.script_where.values()
 
 
 def _blame(plan: Plan, step: str, thing: str) -> str | None:

@@ -180,6 +180,10 @@ class Plan:
             yield "terminal", self.terminal.describe()
         for path, value in self.sysctls:
             yield "sysctl", f"{path} = {value}"
+        for path, value in self.proc_files:
+            yield "proc", f"{path} = {value}"
+        if self.monitor_mounts:
+            yield "monitor", "in a mount namespace of its own"
         for limit in self.limits:
             yield "limit", limits.describe(limit)
         if self.own_core:

@@ -12,10 +12,15 @@ import select
 
 from minilxc.linux.files import read_text, write_text
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 # Names of programs' own hierarchies, without a controller, have this before them.
 NAMED = "name="
 
 CLONE_NEWCGROUP = 0x02000000
+_FOLDER = posix.O_RDONLY | posix.O_DIRECTORY | posix.O_NOFOLLOW | posix.O_CLOEXEC
 _ROUND_MS = 20  # how long the end of killed processes is waited for before the groups are looked at again
 
 
@@ -101,25 +106,76 @@ def inherit_cpus(group: str) -> None:
     write_text(f"{group}/cgroup.clone_children", "1")
 
 
-def tree(group: str) -> list[str]:
-    """`group` and all groups below it, those below first; without those that end meanwhile."""
+def _visit(group: str, act: Callable[[int], object] | None = None) -> None:
+    """Go to `group` and all groups below it, however deep, those below first; without those that end meanwhile.
+
+    Where there is an `act`, call it with a descriptor of each; else remove each: raises OSError then.
+    """
     try:
-        with posix.scandir(group) as entries:
-            below = [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+        here = posix.open(group, _FOLDER)
+    except OSError:
+        return
+    names: list[str] = []  # of the groups that we are in, below `group`
+    open_names = [_below(here)]  # what is left to visit, for each of them and `group`
+    try:
+        while True:
+            if open_names[-1]:
+                name = open_names[-1].pop()
+                try:
+                    inner = posix.open(name, _FOLDER, dir_fd=here)
+                except OSError:
+                    continue  # it has just ended
+                names.append(name)
+                open_names.append(_below(inner))
+                posix.close(here)
+                here = inner
+                continue
+            if act is not None:
+                act(here)
+            open_names.pop()
+            if not names:
+                break
+            above = posix.open("..", _FOLDER, dir_fd=here)
+            posix.close(here)
+            here = above
+            name = names.pop()
+            if act is None:
+                try:
+                    posix.rmdir(name, dir_fd=here)
+                except FileNotFoundError:
+                    pass
+    finally:
+        posix.close(here)
+    if act is None:
+        try:
+            posix.rmdir(group)
+        except FileNotFoundError:
+            pass
+
+
+def _below(descriptor: int) -> list[str]:
+    """The names of the groups right below one."""
+    try:
+        with posix.scandir(descriptor) as entries:
+            return [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
     except OSError:
         return []
-    return [member for child in below for member in tree(child)] + [group]
 
 
 def processes(group: str) -> set[int]:
     """The processes in `group` and below it. One whose namespace cannot be seen from here is 0."""
-    found = set()
-    for member in tree(group):
+    found: set[int] = set()
+
+    def note(descriptor: int) -> None:
         try:
-            with open(f"{member}/cgroup.procs", "rb") as file:
-                found |= {int(pid) for pid in file.read().split()}
+            with open(
+                posix.open("cgroup.procs", posix.O_RDONLY | posix.O_CLOEXEC, dir_fd=descriptor), "rb"
+            ) as file:
+                found.update(int(pid) for pid in file.read().split())
         except OSError:
             pass  # it has just ended; or its processes are those of the group above (threaded)
+
+    _visit(group, note)
     return found
 
 
@@ -132,11 +188,19 @@ def remove(group: str) -> None:
         return
     except OSError:
         pass
-    for member in tree(group):
+    _visit(group)
+
+
+def _write(descriptor: int, name: str, text: str) -> None:
+    """Write a file of a group, where there is one: another hierarchy may have it."""
+    try:
+        file = posix.open(name, posix.O_WRONLY | posix.O_CLOEXEC, dir_fd=descriptor)
         try:
-            posix.rmdir(member)
-        except FileNotFoundError:
-            pass
+            posix.write(file, text.encode())
+        finally:
+            posix.close(file)
+    except OSError:
+        pass
 
 
 def end_processes(groups: list[str]) -> bool:
@@ -145,13 +209,15 @@ def end_processes(groups: list[str]) -> bool:
     Whoever calls this again and again reaches the end of processes that make others.
     """
     for group in groups:
-        for name, text in (("cgroup.kill", "1"), ("pids.max", "0"), ("freezer.state", "THAWED")):
-            # In a frozen group of version 1, also one that the container has made, nobody dies.
-            for member in tree(group)[::-1] if name == "freezer.state" else [group]:
-                try:
-                    write_text(f"{member}/{name}", text)
-                except OSError:
-                    pass  # another hierarchy has this file
+        try:
+            top = posix.open(group, _FOLDER)
+        except OSError:
+            continue
+        _write(top, "cgroup.kill", "1")
+        _write(top, "pids.max", "0")
+        posix.close(top)
+        # In a frozen group of version 1, also one that the container has made, nobody dies.
+        _visit(group, lambda descriptor: _write(descriptor, "freezer.state", "THAWED"))
     poll = select.poll()
     opened = []
     for pid in set().union(*map(processes, groups)) - {0, posix.getpid()}:

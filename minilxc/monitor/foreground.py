@@ -31,15 +31,16 @@ def run(plan: Plan, log: Log) -> int:
     """
     peer = _Peer(plan)
     started = start(plan, log)
-    console = _Console(started.console, peer) if started.console is not None else None
+    console = None
     # To an init SIGHUP means to read its configuration again. That the terminal has gone is no reason for
     # that, but one to end; as LXC has it. A program that `execute` runs knows best.
     hangup = _signal.SIGHUP if plan.with_init else _signal.SIGTERM
-    poll = select.poll()
-    poll.register(started.signals, select.POLLIN)
-    for descriptor in console.sources if console else ():
-        poll.register(descriptor, select.POLLIN)
     try:
+        console = _Console(started.console, peer) if started.console is not None else None
+        poll = select.poll()
+        poll.register(started.signals, select.POLLIN)
+        for descriptor in console.sources if console else ():
+            poll.register(descriptor, select.POLLIN)
         # A short-lived payload may have ended during the start, and its SIGCHLD been read there.
         status = _on_signals(started, console, hangup)
         while status is None:

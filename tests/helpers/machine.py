@@ -9,6 +9,10 @@ import select
 import signal
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _PR_SET_CHILD_SUBREAPER = 36
 _LXC_CGROUP = re.compile(r"/lxc\.(?:payload|monitor)\.(?:t(\d+)-)?")
@@ -102,7 +106,7 @@ def inventory() -> dict[str, frozenset[str]]:
     """What a start might leave on the machine, by subject. (Files of a test's own are looked after by its box.)"""
     # The host's own services come and go meanwhile, and so may somebody else's LXC: what counts has "lxc" in
     # its name (minilxc's has), and of LXC's own the tests' containers, which have this process's number.
-    cgroups = {path for path, _, _ in os.walk("/sys/fs/cgroup") if "lxc" in path}
+    cgroups = set(_groups("/sys/fs/cgroup"))
     cgroups = {
         path for path in cgroups if not (found := _LXC_CGROUP.search(path)) or found[1] == str(os.getpid())
     }
@@ -126,6 +130,16 @@ def inventory() -> dict[str, frozenset[str]]:
         ),
         "host name": frozenset({os.uname().nodename}),
     }
+
+
+def _groups(folder: str) -> Iterator[str]:
+    """The control groups with "lxc" in their names: what is below them goes with them, however deep it is."""
+    for name in os.listdir(folder):
+        path = f"{folder}/{name}"
+        if "lxc" in name and os.path.isdir(path):
+            yield path
+        elif os.path.isdir(path) and not os.path.islink(path):
+            yield from _groups(path)
 
 
 def _descriptors() -> list[str]:

@@ -309,3 +309,11 @@ def test_common_conf_of_lxc_starts(container, where):
         )
         == 1
     )
+
+
+def test_groups_that_are_nested_deeply_are_removed(container):
+    """Deeper than Python may call itself."""
+    box = container("lxc.mount.auto = cgroup:rw:force")
+    script = "i=0; while [ $i -lt 1500 ]; do mkdir n; cd n || exit 9; i=$((i+1)); done"
+    result = box.run("sh", "-c", f"cd /sys/fs/cgroup/pids && {script}; exit 7")
+    assert (result.status, result.err) == (7, "")

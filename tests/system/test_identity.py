@@ -113,6 +113,26 @@ def test_namespace_of_a_process_is_shared_under_an_id_map(container):
         assert box.read("readlink", f"/proc/self/ns/{kind}") == os.readlink(f"/proc/self/ns/{kind}") + "\n"
 
 
+def test_hook_is_not_taken_for_the_container(container):
+    """While its pre-start hook runs, the container has no namespaces; the hook's are the host's."""
+    first = container("lxc.hook.pre-start = echo begun >&2; sleep 100")
+    process = first.popen("true", verb="start")
+    machine.wait_for(lambda: machine.descendants(process.pid), "the hook runs")
+    line = f"lxc.namespace.share.net = {first.name}"
+    second = container(line)
+    message = f"lxc.namespace.share.net: container '{first.name}' is not running"
+    assert second.run("true") == (1, "", f"minilxc: {second.line_of(line)}: {message}\n")
+    process.terminate()
+    process.wait()
+
+
+def test_clock_that_is_shared_has_no_offset(container):
+    line = f"lxc.namespace.share.time = {os.getpid()}"
+    box = container(line, "lxc.time.offset.boot = 1h")
+    message = "lxc.namespace.share.time: a clock that is shared cannot have an offset of its own"
+    assert box.run("true") == (1, "", f"minilxc: {box.line_of(line)}: {message}\n")
+
+
 def test_namespace_of_a_container_that_does_not_run_is_refused(container):
     line = "lxc.namespace.share.net = nobody-of-that-name"
     box = container(line)

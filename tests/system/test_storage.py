@@ -421,6 +421,13 @@ def test_ephemeral_container_is_removed_when_it_has_run(ephemeral, verb, lines):
     assert kept(box)
 
 
+def test_reboot_removes_nothing(ephemeral):
+    """As LXC, which starts it again."""
+    box = ephemeral()
+    assert box.go("busybox", "reboot", "-f", verb="start").status == 128 + signal.SIGHUP
+    assert not box.gone()
+
+
 def test_start_that_fails_removes_nothing(ephemeral):
     """LXC removes it, and what could say why with it (tested)."""
     box = ephemeral("lxc.mount.entry = /nowhere tmp none bind")
