@@ -202,8 +202,8 @@ TABLE: tuple[Key, ...] = (
         help="The working directory of process 1, inside."),
     Key("lxc.environment", parse=values.environment, default=(), many=True, subsystem="init", since="1.1",
         example="LANG=C.UTF-8",
-        help="A variable for the payload and the hooks: NAME=VALUE, or NAME to copy the caller's. The last "
-             "of a name counts."),
+        help="A variable for the payload and for the hooks in the container's namespaces: NAME=VALUE, or NAME to "
+             "copy the caller's. The last of a name counts."),
     Key("lxc.environment.runtime", parse=values.environment, default=(), many=True, subsystem="init",
         since="7.0", example="LANG=C.UTF-8",
         help="A variable for the payload only."),
@@ -349,7 +349,7 @@ TABLE: tuple[Key, ...] = (
         help="A command that runs on the host when the interface was made."),
     Key("lxc.net.I.script.down", parse=values.string, subsystem="network", since="2.1",
         old=("lxc.network.script.down",), example="/usr/local/bin/net-down",
-        help="A command that runs on the host before the interface goes."),
+        help="A command that runs on the host before the interface goes; for phys when it is back."),
     Key("lxc.net.I.veth.pair", parse=values.interface, net_type="veth", subsystem="network",
         since="2.1", old=("lxc.network.veth.pair",), example="veth-web1",
         help="The name of the host's end."),

@@ -277,7 +277,7 @@ def _inside(target: str, prefixes: tuple[str, ...]) -> str | None:
 
 
 def from_config(config: Config, rootfs: Rootfs, debug: Callable[[int, str, str], None]) -> tuple[Mount, ...]:
-    """The mounts of the fstab file and of the entries, in LXC's order."""
+    """The mounts of the fstab file and of the entries, the fstab file's first."""
     prefixes: tuple[str, ...] = ("/",)
     if rootfs.path is not None:
         prefixes = (rootfs.path, rootfs.mountpoint, config.get("lxc.rootfs.path")[1])

@@ -99,17 +99,39 @@ def test_config_without_a_map_is_told_the_largest_grant(user):
 
 @pytest.mark.parametrize("kind", ["veth", "macvlan", "phys", "vlan", "ipvlan"])
 def test_interface_of_the_host_takes_root(kind):
-    class Network:
-        get = staticmethod(lambda key: kind)
-        where = staticmethod(lambda key: "c:3")
-
-    class One:
-        networks = staticmethod(lambda: {0: Network})
-
     with pytest.raises(MinilxcError) as caught:
-        ordinary.refuse(One)
+        ordinary.refuse(
+            read(
+                f"\n\nlxc.net.0.type = {kind}\nlxc.net.0.link = a\nlxc.net.0.vlan.id = 5\n"
+                if kind == "vlan"
+                else f"\n\nlxc.net.0.type = {kind}\nlxc.net.0.link = a\n"
+            )
+        )
     what = f"lxc.net.0.type: only root can give a container an interface of type '{kind}'"
     assert str(caught.value) == f"c:3: {what} (empty, or none to share the host's network)"
+
+
+@pytest.mark.parametrize(
+    ("line", "what"),
+    [
+        (
+            "lxc.monitor.unshare = 1",
+            "lxc.monitor.unshare: only root can give the monitor a mount namespace of its own",
+        ),
+        (
+            "lxc.namespace.share.net = 1",
+            "lxc.namespace.share.net: only root can join the namespaces of others",
+        ),
+        (
+            "lxc.net.0.type = empty\nlxc.net.0.script.up = a",
+            "lxc.net.0.script.up: only root's interfaces have scripts",
+        ),
+    ],
+)
+def test_what_takes_power_over_the_machine_takes_root(line, what):
+    with pytest.raises(MinilxcError) as caught:
+        ordinary.refuse(read(line))
+    assert str(caught.value) == f"c:{line.count(chr(10)) + 1}: {what}"
 
 
 def test_own_ids_are_added_where_a_program_may_map_them(user):
