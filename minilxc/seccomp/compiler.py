@@ -25,6 +25,7 @@ order.
 from __future__ import annotations
 
 import struct
+from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -67,7 +68,7 @@ if TYPE_CHECKING:
     _Tests = tuple[tuple[tuple[Filter, ...], int], ...]
 
 _CALL = "read"  # any that every ABI has
-_PROVED_RULES = 64  # for one call, and more than anybody writes for several arguments
+_PROVED_RULES = 64  # for one call, and more than anybody writes
 _PROVED_STEPS = 30_000  # for no answer, and as many for all answers together
 _LEAST_STEPS = 5000  # for each answer
 _BLAMED = 20  # of the rules that libseccomp refuses for reasons of its own, how many are looked into
@@ -242,8 +243,8 @@ class _Decision(NamedTuple):
     block    all instructions of its program; TRACE where no rule matches, ERRNO + index for an answer:
              stand-ins, which no kernel and no library lacks
     start    where the decision begins
-    refused  pairs of rules that contradict each other, each with the least earlier one, by their places
-             (-1 where it was not looked for); then there is no block
+    refused  where there is no block: rules that it takes for contradictions of earlier ones, each with one
+             that is to blame before it (-1 where none was found), by their places
     """
 
     block: tuple[Instruction, ...]
@@ -281,17 +282,17 @@ def _is_right(wide: bool, tests: _Tests) -> bool:
     """True when libseccomp's program answers as one of the rules that match, and none's only where none does.
 
     libseccomp 2.5.4 goes wrong for some rules whose ranges overlap in several arguments, and over some it
-    comes to no end. So rules that look at several are right only where that is proved. Those that look at
+    comes to no end. So rules that look at several are right only where that is proved. Many that look at
     one are tried on words around each of their values. Not for rules that libseccomp refuses.
     """
     decision = _decision(wide, tests)
     if decision is None:
         return False
+    if len(tests) <= _PROVED_RULES:
+        with suppress(TooManyError):
+            return _proved_right(wide, tests, decision)
     if len({test.arg for filters, _ in tests for test in filters}) > 1:
-        try:
-            return len(tests) <= _PROVED_RULES and _proved_right(wide, tests, decision)
-        except TooManyError:
-            return False
+        return False
     stage = Conditions(tuple(Condition(filters, index, "") for filters, index in tests))
     matcher = Matcher(stage)
     audit = decision.block[1].k
