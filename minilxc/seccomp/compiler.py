@@ -18,12 +18,14 @@ What stays with libseccomp is the order among argument filters of one call, whic
 a filter for a single call is built with the library, and the decision it makes after the call's
 number matched is taken over. What the library refuses (EEXIST) is an error that names both lines;
 where its decision is wrong (2.5.4, ranges that overlap in two arguments: no rule matches, and one
-answers) or never made (the same; it loops) the rules are tried in the policy's order.
+answers), never made (the same; it loops) or not proved to be right, the rules are tried in the policy's
+order.
 """
 
 from __future__ import annotations
 
 import struct
+from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -32,6 +34,7 @@ from minilxc.errors import PolicyError
 from . import actions, calls
 from .arch import X32_BIT, abi_by_section
 from .assemble import Graph, linear
+from .diff import TooManyError, compare_nodes
 from .libseccomp import EndlessError, Rule, Wanted, export
 from .matching import Matcher
 from .program import (
@@ -53,9 +56,10 @@ from .program import (
 )
 from .rules import Condition, Conditions, Parts
 from .samples import condition_arguments
+from .symbolic import START, Decisions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 
     from .arch import Abi
     from .libseccomp import Exported
@@ -65,6 +69,9 @@ if TYPE_CHECKING:
     _Tests = tuple[tuple[tuple[Filter, ...], int], ...]
 
 _CALL = "read"  # any that every ABI has
+_PROVED_RULES = 64  # for one call, and more than anybody writes
+_PROVED_STEPS = 30_000  # for no answer, and as many for all answers together
+_LEAST_STEPS = 5000  # for each answer
 _BLAMED = 20  # of the rules that libseccomp refuses for reasons of its own, how many are looked into
 
 MAX_FILTERED: Final = 1000
@@ -241,8 +248,8 @@ class _Decision(NamedTuple):
     block    all instructions of its program; TRACE where no rule matches, ERRNO + index for an answer:
              stand-ins, which no kernel and no library lacks
     start    where the decision begins
-    refused  pairs of rules that contradict each other, each with the least earlier one, by their places
-             (-1 where it was not looked for); then there is no block
+    refused  where there is no block: rules that it takes for contradictions of earlier ones, each with one
+             that is to blame before it (-1 where none was found), by their places
     """
 
     block: tuple[Instruction, ...]
@@ -280,10 +287,16 @@ def _is_right(wide: bool, tests: _Tests) -> bool:
     """True when libseccomp's program answers as one of the rules that match, and none's only where none does.
 
     libseccomp 2.5.4 goes wrong for some rules whose ranges overlap in several arguments, and over some it
-    comes to no end. Not for rules that it refuses.
+    comes to no end. So rules that look at several are right only where that is proved. Many that look at
+    one are tried on words around each of their values. Not for rules that libseccomp refuses.
     """
     decision = _decision(wide, tests)
-    if decision is None or _mixes_words(decision):
+    if decision is None:
+        return False
+    if len(tests) <= _PROVED_RULES:
+        with suppress(TooManyError):
+            return _proved_right(wide, tests, decision)
+    if len({test.arg for filters, _ in tests for test in filters}) > 1:
         return False
     stage = Conditions(tuple(Condition(filters, index, "") for filters, index in tests))
     matcher = Matcher(stage)
@@ -302,33 +315,38 @@ def _is_right(wide: bool, tests: _Tests) -> bool:
     return True
 
 
-def _mixes_words(decision: _Decision) -> bool:
-    """True when some test looks at another word on one way to it than on another.
+def _proved_right(wide: bool, tests: _Tests, decision: _Decision) -> bool:
+    """What `_is_right` says, of all arguments. Raises TooManyError where that is too hard."""
+    none = _differing(wide, tests, decision, lambda action: action != actions.TRACE, _PROVED_STEPS)
+    if (False, True) in none:  # no rule's answer where one matches
+        return False
+    indexes = {index for _, index in tests}
+    for index in indexes:
+        chosen = tuple(test for test in tests if test[1] == index)
+        most = max(_LEAST_STEPS, _PROVED_STEPS // len(indexes))
+        found = _differing(wide, chosen, decision, (actions.ERRNO + index).__eq__, most)
+        if (True, False) in found:  # these rules' answer where none of them matches
+            return False
+    return True
 
-    libseccomp 2.5.4 makes such programs where it joins equal ends of rules: a test of one argument is
-    jumped to while another one is loaded.
+
+def _differing(
+    wide: bool, tests: _Tests, decision: _Decision, meaning: Callable[[int], bool], most: int
+) -> Container[tuple[int, int]]:
+    """The pairs of meanings that come of libseccomp's program and of one that tries `tests` in their order.
+
+    Raises TooManyError after `most` steps.
     """
-    held: dict[int, tuple[int, int]] = {}  # at a test: the word that A holds, its offset and mask
-    seen = set()
-    pending = [(decision.start, (NR, WORD))]
-    while pending:
-        here = pending.pop()
-        if here in seen:
-            continue
-        seen.add(here)
-        at, word = here
-        code, jt, jf, k = decision.block[at]
-        if code == LOAD:
-            pending.append((at + 1, (k, WORD)))
-        elif code == AND:
-            pending.append((at + 1, (word[0], word[1] & k)))
-        elif code == JUMP:
-            pending.append((at + 1 + k, word))
-        elif code != RETURN:
-            if held.setdefault(at, word) != word:
-                return True
-            pending += [(at + 1 + jt, word), (at + 1 + jf, word)]
-    return False
+    abi = _pattern(wide)
+    stage = Conditions(tuple(Condition(filters, actions.ERRNO + index, "") for filters, index in tests))
+    graph = Graph()
+    tried = linear(graph, _in_order(graph, abi, stage, graph.answer(actions.TRACE)))
+    words = {ARCH: abi.audit, NR: _call_number(wide)}
+    if not wide:
+        words |= {ARGS + 4 + 8 * arg: 0 for arg in range(6)}
+    programs = Program(decision.block, big=False), Program(tried, big=False)
+    decisions = Decisions(programs, words, meaning)
+    return compare_nodes(decisions, decisions.node(0, START), decisions.node(1, START), {}, most)
 
 
 def _export(wide: bool, tests: _Tests) -> Exported:

@@ -221,8 +221,8 @@ class _Result:
         for some in [members] if alike else [[place] for place in members]:
             region = self._region(some[0]) if not alike else {}
             try:
-                found = _compare_nodes(self._decisions, *nodes, region)
-            except _TooManyError:
+                found = compare_nodes(self._decisions, *nodes, region)
+            except TooManyError:
                 self._search_number(self._classes.starts[some[0]], some)
                 continue
             for (left, right), (inside, always) in found.items():
@@ -273,7 +273,7 @@ class _Result:
         """Compare on one number; what differs counts for `places`."""
         try:
             found = self._answers(number)
-        except _TooManyError:
+        except TooManyError:
             self.proved = False
             self._try_samples(number, places)
             return
@@ -283,18 +283,18 @@ class _Result:
                 self._add(place, left, right, at, _arguments(inside, self._pair[0].big), always)
 
     def _answers(self, number: int) -> dict[tuple[int, int], tuple[Region, bool]]:
-        """What `_compare_nodes` finds for one number. Raises _TooManyError."""
+        """What `compare_nodes` finds for one number. Raises TooManyError."""
         words = {**self._known, NR: number}
         if not self._tries:
-            raise _TooManyError
+            raise TooManyError
         try:
             if any(test is None for program in self._pair for test in _tests(program, words)):
-                raise _TooManyError
+                raise TooManyError
         except TooHardError:
             self._tries -= 1
-            raise _TooManyError from None
+            raise TooManyError from None
         decisions = Decisions(self._pair, words, actions.meaning)
-        return _compare_nodes(decisions, decisions.node(0, START), decisions.node(1, START), {})
+        return compare_nodes(decisions, decisions.node(0, START), decisions.node(1, START), {})
 
     def _try_samples(self, number: int, places: Sequence[int]) -> None:
         """Compare on arguments around the numbers of both programs."""
@@ -356,14 +356,17 @@ def _where(test: Test, classes: _Classes, everything: int) -> int:
 # --- along the paths
 
 
-class _TooManyError(Exception):
+class TooManyError(Exception):
     """More paths than there is time for."""
 
 
-def _compare_nodes(
-    decisions: Decisions, ours: int, theirs: int, region: Region
+def compare_nodes(
+    decisions: Decisions, ours: int, theirs: int, region: Region, most: int = _MAX_STEPS
 ) -> dict[tuple[int, int], tuple[Region, bool]]:
-    """The pairs of answers that differ, each with a region that is answered so, and whether all of it is."""
+    """The pairs of answers that differ, each with a region that is answered so, and whether all of it is.
+
+    Raises TooManyError where that takes more than `most` steps.
+    """
     found: dict[tuple[int, int], Region] = {}
     alike = False
     steps = 0
@@ -374,8 +377,8 @@ def _compare_nodes(
             alike = True
             continue
         steps += 1
-        if steps > _MAX_STEPS:
-            raise _TooManyError
+        if steps > most:
+            raise TooManyError
         here, there = decisions.nodes[left], decisions.nodes[right]
         if here.test is None and there.test is None:
             found.setdefault((here.action, there.action), inside)
@@ -386,7 +389,7 @@ def _compare_nodes(
             try:
                 narrowed = within(inside, test if holds else test.inverse())
             except TooHardError:
-                raise _TooManyError from None
+                raise TooManyError from None
             if narrowed is not None:
                 followers = [
                     (node.then if holds else node.otherwise) if node.test == test else place

@@ -6,7 +6,11 @@ import itertools
 import os
 import random
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+from zlib import crc32
+
+from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import strategies as st
 
 from minilxc.seccomp import calls, policy
 from minilxc.seccomp.arch import MACHINES
@@ -15,7 +19,7 @@ from minilxc.seccomp.calls import table
 from .reference import X32_BIT, Reference
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from minilxc.seccomp.arch import Abi, Machine
     from minilxc.seccomp.policy import Filter, Newer
@@ -110,56 +114,102 @@ def _around(test: Filter) -> Iterator[int]:
         yield test.value ^ (test.mask & -test.mask)
 
 
-def generated(seed: int, machine: Machine) -> tuple[str, Newer | None]:
-    """A policy for `machine`, the same for the same seed, and what newer calls get, if anything."""
-    choose = random.Random(seed)
-    if choose.random() < 0.04 and machine.native.base < X32_BIT:  # version 1 has no larger numbers
-        lines = [
-            str(choose.randrange(machine.native.base, machine.native.base + 460))
-            for _ in range(choose.randint(0, 40))
-        ]
-        return "\n".join(["1", "allowlist", *lines]), _newer(choose, "kill")
-    default = choose.choice(
-        ["", "", " kill", " kill_process", " errno 1", " errno 38", " trap", " allow", " log"]
-    )
-    kind = choose.choice(["allowlist", "denylist"])
-    lines = ["2", kind + default]
-    names = sorted({name for abi in machine.abis for name in table(abi)})
-    multiplexed = [*calls.SOCKETCALL_PARTS, *calls.IPC_PARTS, "socketcall", "ipc"]
-    few = choose.sample(names, min(12, len(names)))
-    sections = [
-        "all",
-        "native",
-        *(abi.name for abi in machine.abis),
-        "s390" if machine.name != "s390" else "arm",
-    ]
-    for _ in range(choose.choice([3, 10, 40, 200])):
-        if choose.random() < 0.12:
-            lines.append(f"[{choose.choice(sections)}]")
-        name = choose.choice(choose.choice([names, few, few, multiplexed]))
-        action = choose.choice(
-            ["", "", " allow", " kill", " errno 2", " errno 4094", " trap", " log", " kill_process"]
+class Generated(NamedTuple):
+    """A policy's text, and what newer calls get, if anything."""
+
+    text: str
+    newer: Newer | None
+
+
+def ask_of_generated(machine: Machine, rounds: Iterable[int], ask: Callable[[Generated], None]) -> None:
+    """Have `ask` look at ten policies for `machine` a round, the same ones whenever the round has this number.
+
+    After ten of them hypothesis goes on with variations of what it has, with a line or two in another's place.
+    """
+    for number in rounds:
+        seeded = seed(crc32(f"{machine.name} {number}".encode()))
+        each = settings(
+            max_examples=10, deadline=None, database=None, suppress_health_check=list(HealthCheck)
         )
-        filters = ""
-        if choose.random() < 0.3:
-            args = choose.sample(range(6), choose.choice([1, 1, 1, 2, 2, 3]))
-            filters = " " + "".join(_filter(choose, arg) for arg in args)
-        lines.append(name + action + filters)
+        seeded(each(given(policies(machine))(ask)))()
+
+
+@st.composite
+def policies(draw: st.DrawFn, machine: Machine) -> Generated:
+    """Policies for `machine`."""
+    base = machine.native.base
+    if base < X32_BIT and draw(_ODDS) < 4:  # version 1 has no larger numbers
+        numbers = draw(st.lists(st.integers(base, base + 459), max_size=40))
+        return Generated("\n".join(["1", "allowlist", *map(str, numbers)]), draw(_newer("kill")))
+    if draw(_ODDS) < 15:
+        return draw(_lone_parts())
+    kind = draw(st.sampled_from(["allowlist", "denylist"]))
+    default = draw(st.sampled_from(["", "", *_DEFAULTS, " allow", " log"]))
+    size = draw(st.sampled_from([3, 10, 40, 200]))
+    lines = draw(st.lists(_lines(machine, draw(_pools(machine))), min_size=size, max_size=size))
     word = default.strip() or ("kill" if kind == "allowlist" else "allow")
-    return "\n".join(lines) + "\n", _newer(choose, word)
+    return Generated("\n".join(["2", kind + default, *lines]) + "\n", draw(_newer(word)))
 
 
-def _newer(choose: random.Random, default: str) -> Newer | None:
-    if default in ("allow", "log") or choose.random() < 0.5:
-        return None
-    return policy.newer(choose.choice(["errno 38", "kill_process", "log", "errno 1"]), "--newer")
+@st.composite
+def _lone_parts(draw: st.DrawFn) -> Generated:
+    """An allowlist with a filtered rule for a part of a multiplexer, hardly anything else, and newer calls."""
+    default = draw(st.sampled_from(["", *_DEFAULTS]))
+    action = draw(st.sampled_from(["allow", "kill", default.strip() or "kill"]))
+    rule = f"{draw(st.sampled_from(_PARTS))} {action} {draw(_filters())}"
+    others = draw(st.lists(st.sampled_from(["read", "write allow [0,1,==]", "mseal", "bind"]), max_size=2))
+    section = draw(st.sampled_from(["[all]", "[x86]", "[native]"]))
+    return Generated("\n".join(["2", "allowlist" + default, section, *others, rule]) + "\n", draw(_NEWER))
 
 
-def _filter(choose: random.Random, arg: int) -> str:
-    value, op = choose.choice(_WORDS), choose.choice(_OPERATORS)
+_ODDS = st.integers(0, 99)
+_DEFAULTS = (" kill", " kill_process", " errno 1", " errno 38", " trap")
+_ACTIONS = ["", "", " allow", " kill", " errno 2", " errno 4094", " trap", " log", " kill_process"]
+_PARTS = (*calls.SOCKETCALL_PARTS, *calls.IPC_PARTS)
+_NEWER = st.sampled_from(["errno 38", "kill_process", "log", "errno 1"]).map(
+    lambda action: policy.newer(action, "--newer")
+)
+
+
+def _newer(default: str) -> st.SearchStrategy[Newer | None]:
+    return st.none() if default in ("allow", "log") else st.none() | _NEWER
+
+
+@st.composite
+def _pools(draw: st.DrawFn, machine: Machine) -> st.SearchStrategy[str]:
+    """Names for one policy: any, often one of a few, often one that has to do with multiplexers."""
+    names = sorted({name for abi in machine.abis for name in table(abi)})
+    few = draw(st.lists(st.sampled_from(names), min_size=12, max_size=12))
+    pools = [st.sampled_from(each) for each in (names, few, [*_PARTS, "socketcall", "ipc"])]
+    return st.sampled_from([0, 1, 1, 2]).flatmap(pools.__getitem__)
+
+
+@st.composite
+def _lines(draw: st.DrawFn, machine: Machine, names: st.SearchStrategy[str]) -> str:
+    """A rule, seldom with a section before it."""
+    section = ""
+    if draw(_ODDS) < 12:
+        other = "s390" if machine.name != "s390" else "arm"
+        words = ["all", "native", *(abi.name for abi in machine.abis), other]
+        section = f"[{draw(st.sampled_from(words))}]\n"
+    filters = " " + draw(_filters()) if draw(_ODDS) < 30 else ""
+    return section + draw(names) + draw(st.sampled_from(_ACTIONS)) + filters
+
+
+@st.composite
+def _filters(draw: st.DrawFn) -> str:
+    """The filters of a rule: one, two or three, on different arguments."""
+    count = draw(st.sampled_from([1, 1, 1, 2, 2, 3]))
+    args = draw(st.permutations(range(6)))[:count]
+    return "".join(draw(_filter(arg)) for arg in args)
+
+
+@st.composite
+def _filter(draw: st.DrawFn, arg: int) -> str:
+    value, op = draw(st.sampled_from(_WORDS)), draw(st.sampled_from(_OPERATORS))
     if op != "&=":
         return f"[{arg},{value:#x},{op}]"
-    mask = value | choose.choice(_WORDS)
+    mask = value | draw(st.sampled_from(_WORDS))
     return f"[{arg},{value:#x},&=,{mask:#x}]"
 
 

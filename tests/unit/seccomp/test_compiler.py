@@ -189,6 +189,35 @@ def test_where_libseccomp_answers_wrongly_the_first_rule_stands(machine: str) ->
     assert {question: ask(built, f"{abi}: {question}") for question in answers} == answers
 
 
+def test_wrong_answers_are_found_wherever_they_are() -> None:
+    """libseccomp 2.5.4 answers KILL to this call, which neither rule matches: [0] and [1] are too large."""
+    text = (
+        "2\ndenylist trap\n"
+        "setfsuid [0,0xffffffff,<][3,0x8,&=,0xffffffff][5,0x1,>]\n"
+        "setfsuid errno 2 [0,0x7,!=][3,0x1,!=][1,0x80000000,!=]\n"
+    )
+    built = compiled(text, "armhf")
+    answers = {
+        "setfsuid(0xffffffff, 0x80000000, 0, 8, 0, 0xffffffff)": "TRAP",
+        "setfsuid(0xfffffffe, 0x80000000, 0, 8, 0, 0xffffffff)": "KILL_THREAD",
+        "setfsuid(0xffffffff, 0x7fffffff, 0, 8, 0, 0xffffffff)": "ERRNO(2)",
+    }
+    assert {call: ask(built, f"arm: {call}") for call in answers} == answers
+
+
+def test_what_is_not_proved_to_be_right_is_not_taken_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The library's order puts the second rule first, the policy's the first; either is right here."""
+    rules = ("errno 7 [0,1,>=]", "errno 9 [0,8,==]", "errno 8 [1,1,==][2,1,==]")
+    text = "\n".join(["2", "denylist", *(f"personality {rule}" for rule in rules)])
+    assert ask(compiled(text, "amd64"), "x86_64: personality(8)") == "ERRNO(9)"
+    for limit in ("_PROVED_RULES", "_PROVED_STEPS"):
+        with monkeypatch.context() as patch:
+            patch.setattr(compiler, limit, 1)
+            compiler.forget_decisions()
+            assert ask(compiled(text, "amd64"), "x86_64: personality(8)") == "ERRNO(7)"
+    compiler.forget_decisions()
+
+
 def test_where_libseccomp_comes_to_no_end_the_first_rule_stands(monkeypatch: pytest.MonkeyPatch) -> None:
     """libseccomp 2.5.4 loops for ever over these two, in this order."""
     monkeypatch.setattr(libseccomp, "_CPU_SECONDS", 0.2)
