@@ -307,7 +307,12 @@ class _Settings:
 
     def _devices(self, first: list[Entry], second: list[Entry]) -> None:
         """Device rules of version 2, and those of version 1 where there is no controller for them."""
-        if self.device_rules or self.unified is None or not (first or second):
+        if self.unified is None or not (first or second):
+            return
+        # Where version 1 decides, a program decides too when its lines say something else.
+        if self.device_rules and (
+            [entry.value for entry in second] in ([], [entry.value for entry in first])
+        ):
             return
         from minilxc.linux import bpf
 
@@ -437,7 +442,11 @@ def _make_all(plan: Cgroups, name: str, made: Made) -> bool:
                 return False
         if first:
             made.lock = _open(path)
-            fcntl.flock(made.lock, fcntl.LOCK_EX)
+            try:
+                fcntl.flock(made.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:  # anybody may open it; but nobody shall hold a start
+                _take_away_groups(made)
+                return False
             if not _is_at(made.lock, path):  # somebody took it for a stale one before it was locked
                 made.paths.clear()
                 _take_away_groups(made)
@@ -561,6 +570,12 @@ def bring_in(plan: Cgroups, made: Made, pid: int) -> None:
 
 def _open(group: str) -> int:
     return posix.open(group, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC)
+
+
+def thaw(made: Made) -> None:
+    """Parent: let the container go on where it, or somebody inside, has been frozen: who is frozen cannot end."""
+    for path in made.paths:
+        cgroup.thaw(path)
 
 
 def _take_away(made: Made) -> None:

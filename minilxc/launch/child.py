@@ -180,6 +180,8 @@ def last_steps(plan: Plan) -> tuple[Step, ...]:
     """The way of every program that is started inside: credentials, descriptors; then filter and execve."""
     return (
         Step("working directory", lambda inside: program.enter_directory(plan.program)),
+        # Once with all rights, as what the payload's user cannot read the kernel still follows.
+        Step("interpreters", lambda inside: program.check_beforehand(plan.program)),
         *confining_steps(plan),
         # A change of user has cleared it; this is the payload's own.
         Step("death signal", lambda inside: _die_with_parent(plan.death_signal, inside)),

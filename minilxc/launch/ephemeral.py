@@ -59,10 +59,9 @@ def from_config(config: Config, name: str, lxcpath: str, rootfs: Rootfs) -> Ephe
         raise ConfigError(f"{_KEY}: '{folder}', which it would remove: {error.strerror}", where) from None
     if not is_directory(status):
         raise Refused(f"{_KEY}: '{folder}' is no folder, and what a link leads to is not removed", where)
-    if not _below(config.source, folder):
-        raise Refused(
-            f"{_KEY}: would remove '{folder}', but the config '{config.source}' is not in it", where
-        )
+    if realpath(config.source) != f"{folder}/config":
+        what = f"{_KEY}: would remove '{folder}', but the config '{config.source}' is not its own"
+        raise Refused(what, where, f"{folder}/config")
     if rootfs.path is not None:
         inside, managed = _below(rootfs.path, folder), config.get("lxc.rootfs.managed")
         if managed and not inside:

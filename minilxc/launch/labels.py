@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 _NO_PROFILE = ("unconfined", "unchanged")
 # What the distributions' own configs name, on every machine, for kernels that have AppArmor.
-_USUAL = ("generated", "lxc-container-default")
+_USUAL = frozenset(
+    ("generated", "lxc-container-default")
+    + tuple(f"lxc-container-default-{what}" for what in ("cgns", "with-mounting", "with-nesting"))
+)
 _NO_CONTEXT = "unconfined_t"
 _WITHOUT = "lxc.apparmor.allow_incomplete = 1 starts without it"
 
@@ -147,7 +150,7 @@ def _profile(config: Config, modules: Modules, debug: Callable[[int, str, str], 
         else None
     )
     if lacking is not None:
-        usual = not modules.apparmor and profile.startswith(_USUAL)
+        usual = not modules.apparmor and profile in _USUAL
         if not (usual or config.get("lxc.apparmor.allow_incomplete")):
             raise Refused(f"{key}: {lacking}", where, _WITHOUT)
         debug(WARN, "labels", f"{where}: {key}: {lacking}")

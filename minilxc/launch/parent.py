@@ -50,6 +50,10 @@ class Started:
         self.reboots = False
         self._outside = outside
 
+    def thaw(self) -> None:
+        """Let the container go on where it is frozen, so that it can end."""
+        cgroups.thaw(self._outside.cgroups)
+
     def finish(self) -> None:
         """Take away what the start has made on the host. Process 1 has ended."""
         self._outside.reboots = self.reboots
@@ -201,6 +205,7 @@ def _undo(outside: _Outside) -> None:
             posix.kill(-outside.pid, _signal.SIGKILL)
         except ProcessLookupError:
             pass
+        cgroups.thaw(outside.cgroups)
         try:
             posix.waitpid(outside.pid, 0)
         except ChildProcessError:
@@ -377,7 +382,7 @@ def _step_error(plan: Plan, step: str, number: int, thing: object, reason: str |
     told = reason is not None and any(f"({where})" in reason for where in _script_lines(plan) if where)
     hint = None if told else _blame(plan, step, str(thing))
     error = StartError(what, plan.name, hint, step=step, errno=number)
-    if step == "program":
+    if step in ("interpreters", "program"):
         error.status = _exec_status(number)
     return error
 

@@ -90,6 +90,10 @@ def _is_shell_script(path: str) -> bool:
     return bool(head) and not head.startswith((b"#!", b"\x7fELF"))
 
 
+_SHELL = "/bin/sh"
+_MOST_INTERPRETERS = 8  # the kernel follows five, and the shell may be the last
+
+
 def enter_directory(program: Program) -> None:
     """Make the program's directory the working directory. Raises OSError, ELOOP where it lies outside.
 
@@ -112,16 +116,36 @@ def _refuse_link_of_procfs(path: str) -> None:
 
 
 def check(path: str) -> None:
-    """Refuse a program, or the interpreter of a script, that is a link of procfs: /proc/self/exe is ours.
+    """Refuse a program that is a link of procfs, or leads to one by its interpreters: /proc/self/exe is ours.
 
-    Executed, it would be the host's interpreter, with the container's dynamic loader (CVE-2019-5736).
-    Raises OSError (ELOOP).
+    Executed, it would be the host's interpreter, with the container's dynamic loader (CVE-2019-5736). What
+    leads to what is read as the kernel reads it (binfmt_script); what is no program goes to /bin/sh, as
+    execvp(3) has it. Raises OSError (ELOOP).
     """
-    _refuse_link_of_procfs(path)
-    words = _head(path).partition(b"\n")[0].split()
-    if words and words[0].startswith(b"#!"):
-        interpreter = words[0][2:] or (words[1] if len(words) > 1 else b"")
-        _refuse_link_of_procfs(decode(interpreter))
+    for _ in range(_MOST_INTERPRETERS):
+        _refuse_link_of_procfs(path)
+        head = _head(path)
+        if head.startswith(b"#!"):
+            line = head[2:].partition(b"\n")[0].strip(b" \t")
+            path = decode(_first_word(line))
+        elif head and not head.startswith(b"\x7fELF") and path != _SHELL:
+            path = _SHELL
+        else:
+            return
+
+
+def _first_word(line: bytes) -> bytes:
+    """The first word of a script's first line: the kernel ends it at a blank, a tab or a NUL."""
+    return line.replace(b"\t", b" ").replace(b"\0", b" ").partition(b" ")[0]
+
+
+def check_beforehand(program: Program) -> None:
+    """`check` what the program is for root, where there is one."""
+    try:
+        path = find(program)
+    except OSError:
+        return  # told as the payload's user
+    check(path)
 
 
 def find(program: Program) -> str:
@@ -168,8 +192,8 @@ def execute(path: str, program: Program, filter: Load | None, page: Page) -> Non
     argv = string_array(words)
     envp = string_array([encode(word) for word in program.environment])
     arguments = (name, c_void_p(addressof(argv)), c_void_p(addressof(envp)))
-    shell = string_array([b"/bin/sh", encode(path), *words[1:]])
-    as_script = (c_char_p(b"/bin/sh"), c_void_p(addressof(shell)), arguments[2])
+    shell = string_array([encode(_SHELL), encode(path), *words[1:]])
+    as_script = (c_char_p(encode(_SHELL)), c_void_p(addressof(shell)), arguments[2])
     script = _is_shell_script(path)
     if filter is not None and filter() != 0:
         raise os_error("seccomp filter")

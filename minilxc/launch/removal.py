@@ -76,7 +76,7 @@ def _empty(folder: int) -> tuple[list[str], OSError | None]:
         if is_directory(posix.stat(name, dir_fd=folder, follow_symlinks=False)):
             folders.append(name)
         else:
-            problem = problem or _try(posix.unlink, name, folder)
+            problem = _try(posix.unlink, name, folder) or problem
     return folders, problem
 
 

@@ -203,6 +203,11 @@ def _write(descriptor: int, name: str, text: str) -> None:
         pass
 
 
+def thaw(group: str) -> None:
+    """Let go on what is frozen in `group` and below it, in the freezer of version 1. Never raises OSError."""
+    _visit(group, lambda descriptor: _write(descriptor, "freezer.state", "THAWED"))
+
+
 def end_processes(groups: list[str]) -> bool:
     """One round of ending what runs in `groups` and below: whether nothing does any more.
 
@@ -217,7 +222,7 @@ def end_processes(groups: list[str]) -> bool:
         _write(top, "pids.max", "0")
         posix.close(top)
         # In a frozen group of version 1, also one that the container has made, nobody dies.
-        _visit(group, lambda descriptor: _write(descriptor, "freezer.state", "THAWED"))
+        thaw(group)
     poll = select.poll()
     opened = []
     for pid in set().union(*map(processes, groups)) - {0, posix.getpid()}:

@@ -313,10 +313,14 @@ class Netlink:
             self._socket.send(head + body)
             found: list[bytes] = []
             while True:
-                raw = self._socket.recv(_MOST)
+                raw, sender = self._socket.recvfrom(_MOST)
+                if sender[0] != 0:
+                    continue  # not the kernel's: any process of the namespace can send to this socket
                 at = 0
                 while at + _HEADER <= len(raw):
                     size, answer, told, sequence, _ = unpack_from("=IHHII", raw, at)
+                    if size < _HEADER:
+                        break
                     message = raw[at + _HEADER : at + size]
                     at += size + 3 & ~3
                     if sequence != self._sequence:

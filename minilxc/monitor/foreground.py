@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from minilxc.monitor.console_log import ConsoleLog
 
 _CHUNK = 4096
+_ENDING = (_signal.SIGTERM, _signal.SIGINT, _signal.SIGQUIT, _signal.SIGHUP)
 
 
 def run(plan: Plan, log: Log) -> int:
@@ -65,6 +66,8 @@ def _on_signals(started: Started, console: _Console | None, hangup: int) -> int 
         if number == _signal.SIGWINCH and console:
             console.resize()
         elif number != _signal.SIGCHLD:
+            if number in _ENDING:
+                started.thaw()
             try:
                 process.pidfd_send_signal(started.pidfd, hangup if number == _signal.SIGHUP else number)
             except ProcessLookupError:

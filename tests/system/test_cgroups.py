@@ -317,3 +317,28 @@ def test_groups_that_are_nested_deeply_are_removed(container):
     script = "i=0; while [ $i -lt 1500 ]; do mkdir n; cd n || exit 9; i=$((i+1)); done"
     result = box.run("sh", "-c", f"cd /sys/fs/cgroup/pids && {script}; exit 7")
     assert (result.status, result.err) == (7, "")
+
+
+@needs_1
+def test_device_rules_of_both_versions_are_in_force(container):
+    """Where version 1 has its controller, a program of version 2 decides beside it when it says something else."""
+    box = container(
+        "lxc.cgroup.devices.allow = a",
+        "lxc.cgroup2.devices.deny = a",
+        "lxc.cgroup2.devices.allow = c 1:3 rwm",
+    )
+    script = "echo >/dev/null && echo null; head -c1 </dev/zero 2>&1 | grep -o 'not permitted'"
+    assert box.run("sh", "-c", script + "; exec 3</dev/zero").out == "null\n"
+
+
+@needs_1
+def test_payload_that_has_frozen_something_can_be_ended(container):
+    """Who is frozen in a group of version 1 does not die, and process 1 waits for it."""
+    box = container("lxc.mount.auto = cgroup:rw:force")
+    freezer = "/sys/fs/cgroup/freezer/f"
+    freeze = f"echo $! > {freezer}/tasks; echo FROZEN > {freezer}/freezer.state"
+    script = f"mkdir {freezer}; sleep 1000 & {freeze}; echo ready"
+    process = box.popen("sh", "-c", script, verb="start")
+    assert process.stdout.readline() == "ready\n"
+    process.terminate()
+    assert process.wait(20) == 0

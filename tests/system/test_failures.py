@@ -67,6 +67,7 @@ STEPS = {
     ),
     "last": (
         "working directory",
+        "interpreters",
         "capabilities",
         "credentials",
         "death signal",

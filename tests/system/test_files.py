@@ -495,8 +495,35 @@ def test_program_that_is_minilxcs_own_interpreter_is_refused(container, verb):
         result = box.run(program, verb=verb)
         assert (result.status, result.out) == (126, "")
         assert result.err.startswith(
-            f"minilxc: {box.name}: program: /bin/self: Too many levels of symbolic links"
+            f"minilxc: {box.name}: interpreters: /bin/self: Too many levels of symbolic links"
         )
+
+
+@pytest.mark.parametrize("verb", ["execute", "start"])
+@pytest.mark.parametrize(
+    ("text", "mode", "owner", "link"),
+    [
+        ("#!/bin/two\n", 0o755, 0, "self"),  # an interpreter that is a script itself
+        ("no script\n", 0o755, 0, "sh"),  # what the kernel does not know is given to the shell
+        ("#!/bin/self\n", 0o111, 5, "self"),  # the kernel reads what its user may not
+        ("#!/bin/odd\v\n", 0o755, 0, "odd\v"),  # for the kernel only blanks and tabs end a name
+        ("#! \t/bin/self \t-x\n", 0o755, 0, "self"),
+    ],
+)
+def test_interpreter_that_leads_to_minilxcs_own_is_refused(container, verb, text, mode, owner, link):
+    """Capabilities that read everything are dropped, so that only the look beforehand sees it all."""
+    box = container("lxc.cap.drop = dac_override dac_read_search")
+    (box.root / "bin" / link).unlink(missing_ok=True)
+    (box.root / "bin" / link).symlink_to("/proc/self/exe")
+    (box.root / "bin" / "two").write_text("#!/bin/self\n")
+    (box.root / "bin" / "two").chmod(0o755)
+    script = box.root / "bin" / "script"
+    script.write_text(text)
+    script.chmod(mode)
+    os.chown(script, owner, owner)
+    result = box.run("/bin/script", verb=verb)
+    assert (result.status, result.out) == (126, "")
+    assert ": Too many levels of symbolic links\n" in result.err
 
 
 @pytest.mark.parametrize("target", ["/", ".", "link"])

@@ -548,7 +548,7 @@ def test_root_file_system_that_only_seems_to_lie_there_is_refused(ephemeral, spe
 def test_config_elsewhere_is_refused(ephemeral):
     """-f FILE with the name of a container that has nothing to do with it."""
     box = ephemeral(own_config=False)
-    what = f"lxc.ephemeral: would remove '{box.place}', but the config '{box.file}' is not in it"
+    what = f"lxc.ephemeral: would remove '{box.place}', but the config '{box.file}' is not its own ({box.place}/config)"
     assert box.go("true") == (1, "", f"minilxc: {box.line_of('lxc.ephemeral = 1')}: {what}\n")
     assert not box.gone()
 

@@ -61,6 +61,11 @@ def test_labels_are_set_where_the_kernel_has_them(text, modules, shown):
     ("text", "modules", "line"),
     [
         (PROFILE, NONE, f"c:1: lxc.apparmor.profile: this kernel has no AppArmor, {LESS} {CURE}"),
+        (
+            "lxc.apparmor.profile = generated-strict",
+            NONE,
+            f"c:1: lxc.apparmor.profile: this kernel has no AppArmor, {LESS} {CURE}",
+        ),
         (PROFILE, SELINUX, f"c:1: lxc.apparmor.profile: this kernel has no AppArmor, {LESS} {CURE}"),
         (
             PROFILE,
