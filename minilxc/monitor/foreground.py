@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from minilxc.monitor.console_log import ConsoleLog
 
 _CHUNK = 4096
+_ROOM = 256  # bytes that a terminal takes at once when it says that it takes some
+_PATIENCE_MS = 1000  # for who does not read what the container has written last
 _ENDING = (_signal.SIGTERM, _signal.SIGINT, _signal.SIGQUIT, _signal.SIGHUP)
 
 
@@ -38,18 +40,18 @@ def run(plan: Plan, log: Log) -> int:
     hangup = _signal.SIGHUP if plan.with_init else _signal.SIGTERM
     try:
         console = _Console(started.console, peer) if started.console is not None else None
-        poll = select.poll()
-        poll.register(started.signals, select.POLLIN)
-        for descriptor in console.sources if console else ():
-            poll.register(descriptor, select.POLLIN)
         # A short-lived payload may have ended during the start, and its SIGCHLD been read there.
         status = _on_signals(started, console, hangup)
         while status is None:
-            for descriptor, _ in poll.poll():
+            poll = select.poll()
+            poll.register(started.signals, select.POLLIN)
+            for descriptor, events in console.wanted().items() if console else ():
+                poll.register(descriptor, events)
+            for descriptor, events in poll.poll():
                 if descriptor == started.signals:
                     status = _on_signals(started, console, hangup)
-                elif console and not console.carry(descriptor):
-                    poll.unregister(descriptor)
+                elif console:
+                    console.serve(descriptor, events)
         if console:
             console.drain()
         log.write(INFO, "stop", f"process 1 ended with status {status}")
@@ -110,16 +112,20 @@ class _Peer:
 
 
 class _Console:
-    """Carries bytes between the console's master and its peer."""
+    """Carries bytes between the console's master and its peer.
 
-    __slots__ = ("keyboard", "log", "master", "saved", "screens", "sources")
+    Nobody who does not read holds the monitor: what cannot be written yet is kept, and its source not read.
+    """
+
+    __slots__ = ("_open", "_waiting", "keyboard", "log", "master", "saved", "screens")
 
     def __init__(self, master: int, peer: _Peer) -> None:
         self.master = master
         self.keyboard = peer.keyboard
         self.screens = peer.screens
         self.log = peer.log
-        self.sources = (master,) if peer.keyboard is None else (master, peer.keyboard)
+        self._open = {master} if peer.keyboard is None else {master, peer.keyboard}
+        self._waiting: dict[int, bytes] = {}
         self.saved: list[Any] | None = None
         if peer.keyboard is not None:
             import termios
@@ -129,26 +135,67 @@ class _Console:
             tty.setraw(peer.keyboard, termios.TCSANOW)
             self.resize()  # it may have changed since the plan
 
-    def carry(self, descriptor: int) -> bool:
-        """Move what `descriptor` has; whether more may come."""
+    def wanted(self) -> dict[int, int]:
+        """What to wait for: poll(2)'s events by descriptor."""
+        found = dict.fromkeys(self._waiting, int(select.POLLOUT))
+        for source in self._open:
+            if not any(target in self._waiting for target in self._targets(source)):
+                found[source] = found.get(source, 0) | select.POLLIN
+        return found
+
+    def serve(self, descriptor: int, events: int) -> None:
+        """Do what a descriptor is ready for."""
+        if descriptor in self._waiting:
+            if events & ~select.POLLIN:
+                self._push(descriptor)
+        elif descriptor in self._open and not self._carry(descriptor):
+            self._open.discard(descriptor)
+
+    def _targets(self, source: int) -> tuple[int, ...]:
+        return (self.master,) if source == self.keyboard else self.screens
+
+    def _carry(self, source: int) -> bool:
+        """Take what `source` has; whether more may come."""
         try:
-            data = posix.read(descriptor, _CHUNK)
+            data = posix.read(source, _CHUNK)
         except OSError:  # EIO: nobody has the console open any more
             return False
-        if descriptor == self.keyboard:
-            _write(self.master, data or b"\x04")  # end of input is ^D on a terminal
-        else:
+        if source == self.keyboard:
+            self._waiting[self.master] = data or b"\x04"  # end of input is ^D on a terminal
+        elif data:
             for screen in self.screens:
-                _write(screen, data)
+                self._waiting[screen] = self._waiting.get(screen, b"") + data
             if self.log is not None:
                 self.log.write(data)
         return bool(data)
 
+    def _push(self, target: int) -> None:
+        """Write as much as goes without waiting."""
+        data = self._waiting.pop(target)
+        try:
+            rest = data[posix.write(target, data[:_ROOM]) :]
+        except OSError:
+            return  # a closed terminal or a full disk must not end the container
+        if rest:
+            self._waiting[target] = rest
+
     def drain(self) -> None:
-        """Move what the container has written last."""
+        """Move what the container has written last, as long as somebody takes it."""
         posix.set_blocking(self.master, False)
-        while self.carry(self.master):
-            pass
+        self._waiting.pop(self.master, None)
+        while True:
+            while not self._waiting and self._carry(self.master):
+                pass
+            if not self._waiting:
+                return
+            poll = select.poll()
+            for target in self._waiting:
+                poll.register(target, select.POLLOUT)
+            ready = poll.poll(_PATIENCE_MS)
+            if not ready:
+                return
+            for target, _ in ready:
+                self._push(target)
 
     def resize(self) -> None:
         """Give the console the size of the caller's terminal."""
@@ -167,14 +214,6 @@ class _Console:
                 termios.tcsetattr(self.keyboard, termios.TCSADRAIN, self.saved)
             except (OSError, termios.error):
                 pass  # it has hung up
-
-
-def _write(descriptor: int, data: bytes) -> None:
-    try:
-        while data:
-            data = data[posix.write(descriptor, data) :]
-    except OSError:
-        pass  # a closed terminal or a full disk must not end the container
 
 
 def _open(plan: Plan, path: str, flags: int) -> int:
