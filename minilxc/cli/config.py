@@ -144,7 +144,7 @@ def _of(config: Config, key: str) -> list[Line]:
     found = [line for line in _in_force(config) if line.key == key or line.key.startswith(f"{key}.")]
     # lxc.hook and lxc.environment are keys, and other keys begin with their names.
     exact = [line for line in found if line.key == key]
-    if exact or key in KEYS:
+    if exact or (key in KEYS and not found):
         return exact or list(_default(key))
     if not found and not _is_known(key):
         raise MinilxcError(f"{key}: unknown key", hint=suggestion(key, [row.name for row in TABLE]))

@@ -58,7 +58,8 @@ NOTES: dict[str, Note] = {
     "lxc.pivotdir": Note(differs="Accepted without effect; LXC 3.0 dropped the key."),
     # Init, its environment and its credentials
     "lxc.init.cmd": Note(
-        differs="A link of procfs, such as /proc/self/exe, is refused as a program (CVE-2019-5736)."
+        differs="Quotes hold words together, as in lxc.execute.cmd; LXC takes them for parts of the words. A link of "
+        "procfs, such as /proc/self/exe, is refused as a program (CVE-2019-5736)."
     ),
     "lxc.execute.cmd": Note(
         differs="`execute` without this key and without a command is an error; LXC crashes."
@@ -129,11 +130,12 @@ NOTES: dict[str, Note] = {
     "lxc.tty.dir": Note(differs="A path with `..` is an error."),
     "lxc.pty.max": Note(needs="CONFIG_UNIX98_PTYS.", differs="lxc.tty.max counts in addition, as in LXC."),
     "lxc.console.path": Note(
-        differs="Without a terminal, the caller's standard input and output are handed through; LXC's `start` "
-        "loses the output."
+        differs="Without a terminal, the caller's standard input and output are handed through; of LXC's `start` only "
+        "the log has the output then."
     ),
     "lxc.console.logfile": Note(
-        differs="A pipe that takes no more does not hold the container; what it cannot take is lost."
+        differs="A pipe that takes no more does not hold the container; what it cannot take is lost. Standard output "
+        "that is no terminal is handed through and so not in the log; what is written to /dev/console is."
     ),
     "lxc.console.size": Note(
         differs="A single letter as a unit, as in 64K, is an error; LXC reads 64 bytes. With a log that is no regular "

@@ -343,9 +343,14 @@ def _current_umask() -> int:
 
 
 # Which namespace a sysctl, or a folder of them, belongs to; all of net.* to the network namespace.
-_SYSCTL_NAMESPACES = {"kernel.hostname": "uts", "kernel.domainname": "uts", "fs.mqueue": "ipc"} | {
-    f"kernel.{name}": "ipc"
-    for name in ("msgmax", "msgmnb", "msgmni", "sem", "shmall", "shmmax", "shmmni", "shm_rmid_forced")
+_SYSCTL_NAMESPACES = {
+    "kernel.hostname": "uts",
+    "kernel.domainname": "uts",
+    "fs.mqueue": "ipc",
+    "kernel.ns_last_pid": "pid",
+    **{f"kernel.{name}": "ipc" for name in ("msgmax", "msgmnb", "msgmni", "msg_next_id", "auto_msgmni")},
+    **{f"kernel.{name}": "ipc" for name in ("sem", "sem_next_id", "shmall", "shmmax", "shmmni")},
+    **{f"kernel.{name}": "ipc" for name in ("shm_next_id", "shm_rmid_forced")},
 }
 
 
@@ -368,6 +373,10 @@ def _refuse_host_changes(config: Config, spaces: Namespaces) -> None:
         needed = "net" if name.startswith("net.") else needed
         if needed and needed not in new:
             what = f"lxc.sysctl.{name}: without a {needed} namespace of its own the container would set the host's"
+            raise Refused(what, entry.where)
+        # In a user namespace of its own the kernel lets nobody set what is the machine's.
+        if not needed and "user" not in new and exists(f"/proc/sys/{name.replace('.', '/')}"):
+            what = f"lxc.sysctl.{name}: no namespace has a value of its own, so the container would set the host's"
             raise Refused(what, entry.where)
 
 

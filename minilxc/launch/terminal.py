@@ -74,12 +74,16 @@ class Console:
 
     `path` is the peer (None: the caller's terminal), `log` a file that gets what is written to the
     console, at most `limit` bytes of it (0: all), and `rotate` whether a full one is kept as FILE.1.
+    `where` is the line that names `path`.
     """
 
-    __slots__ = ("limit", "log", "path", "rotate")
+    __slots__ = ("limit", "log", "path", "rotate", "where")
 
-    def __init__(self, *, path: str | None, log: str | None, limit: int, rotate: bool) -> None:
+    def __init__(
+        self, *, path: str | None, where: str | None, log: str | None, limit: int, rotate: bool
+    ) -> None:
         self.path = path
+        self.where = where
         self.log = log
         self.limit = limit
         self.rotate = rotate
@@ -90,6 +94,7 @@ def console_from_config(config: Config) -> Console:
     size = config.get("lxc.console.size")
     return Console(
         path=config.get("lxc.console.path"),
+        where=config.where("lxc.console.path"),
         log=config.get("lxc.console.logfile"),
         limit=1 << (max(size, _PAGE) - 1).bit_length() if size else 0,
         rotate=config.get("lxc.console.rotate"),

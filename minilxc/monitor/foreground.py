@@ -85,7 +85,7 @@ def _on_signals(started: Started, console: _Console | None, hangup: int) -> int 
 
 
 class _Peer:
-    """What stands at the other end of the console: the caller's terminal, a file, or nothing at all.
+    """What stands at the other end of the console: a terminal, the caller's or another, or nothing at all.
 
     Opened before the container exists, so that a wrong path is told while nothing has been started.
     """
@@ -97,9 +97,8 @@ class _Peer:
         screens: list[int] = []
         stdio = plan.terminal.stdio if plan.terminal is not None else ()
         if plan.console.path not in (None, "none"):
-            screens.append(_open(plan, plan.console.path, posix.O_RDWR | posix.O_NOCTTY))
-            if posix.isatty(screens[0]):
-                self.keyboard = screens[0]
+            screens.append(_open_terminal(plan, plan.console.path))
+            self.keyboard = screens[0]
         elif stdio:
             self.keyboard = 0 if 0 in stdio else None
             screens += [descriptor for descriptor in stdio if descriptor > 0][:1]
@@ -216,9 +215,17 @@ class _Console:
                 pass  # it has hung up
 
 
-def _open(plan: Plan, path: str, flags: int) -> int:
+def _open_terminal(plan: Plan, path: str) -> int:
+    # Without O_NONBLOCK a pipe, or a line without a carrier, would hold the start.
     try:
-        return posix.open(path, flags | posix.O_CREAT | posix.O_CLOEXEC, 0o600)
+        descriptor = posix.open(path, posix.O_RDWR | posix.O_NOCTTY | posix.O_CLOEXEC | posix.O_NONBLOCK)
     except OSError as error:
         what = f"console: {path}: {error.strerror}"
-        raise StartError(what, plan.name, step="console", errno=error.errno or 0) from None
+        raise StartError(
+            what, plan.name, plan.console.where, step="console", errno=error.errno or 0
+        ) from None
+    if not posix.isatty(descriptor):
+        posix.close(descriptor)
+        raise StartError(f"console: {path}: is no terminal", plan.name, plan.console.where, step="console")
+    posix.set_blocking(descriptor, True)
+    return descriptor

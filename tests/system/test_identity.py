@@ -458,3 +458,14 @@ def test_container_of_a_killed_start_lets_go_of_its_shared_namespaces(container)
 def test_limit_on_processes_that_leaves_no_room_for_init_is_told(container):
     box = container(*MAPPED, "lxc.prlimit.nproc = 1")
     assert box.run("true") == (1, "", f"minilxc: {box.name}: fork: Resource temporarily unavailable\n")
+
+
+def test_setting_that_is_the_machines_is_refused(container):
+    """Written through the host's /proc/sys, it would be the host's; LXC's own is read-only by then."""
+    value = Path("/proc/sys/vm/swappiness").read_text().strip()
+    line = f"lxc.sysctl.vm.swappiness = {value}"
+    box = container(line)
+    what = (
+        "lxc.sysctl.vm.swappiness: no namespace has a value of its own, so the container would set the host's"
+    )
+    assert box.run("true") == (1, "", f"minilxc: {box.line_of(line)}: {what}\n")

@@ -255,3 +255,19 @@ def test_signals_to_minilxc_reach_the_payload_although_it_is_on_a_terminal(conta
     shown.process.send_signal(signal.SIGTERM)
     shown.end()
     assert shown.process.returncode == 7
+
+
+@pytest.mark.parametrize(("make", "reason"), [(False, "No such file or directory"), (True, "is no terminal")])
+def test_console_that_is_no_terminal_is_refused_and_not_made(container, make, reason):
+    box = container(base=False)
+    path = box.folder / "console"
+    if make:
+        path.write_text("mine\n")
+    line = f"lxc.console.path = {path}"
+    box.configure(line)
+    assert box.run("true") == (
+        1,
+        "",
+        f"minilxc: {box.name}: console: {path}: {reason} ({box.line_of(line)})\n",
+    )
+    assert path.exists() == make

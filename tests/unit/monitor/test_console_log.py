@@ -13,7 +13,7 @@ from minilxc.monitor.console_log import ConsoleLog
 
 
 def log(path, limit=0, rotate=False):
-    return ConsoleLog(Console(path=None, log=str(path), limit=limit, rotate=rotate), "c1")
+    return ConsoleLog(Console(path=None, where=None, log=str(path), limit=limit, rotate=rotate), "c1")
 
 
 @pytest.mark.parametrize(
