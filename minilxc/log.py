@@ -13,18 +13,24 @@ NAMES = ("TRACE", "DEBUG", "INFO", "NOTICE", "WARN", "ERROR", "CRIT", "ALERT", "
 
 
 class Log:
-    """Writes to a file what is at least as grave as `level`; without a file, nothing."""
+    """Writes to a file what is at least as grave as `level`; without a file, nothing.
 
-    __slots__ = ("_descriptor", "_name", "asked", "level")
+    `quiet`: standard error hears nothing either.
+    """
 
-    def __init__(self, name: str = "", descriptor: int | None = None, level: int = ERROR) -> None:
+    __slots__ = ("_descriptor", "_name", "_quiet", "asked", "level")
+
+    def __init__(
+        self, name: str = "", descriptor: int | None = None, level: int = ERROR, *, quiet: bool = False
+    ) -> None:
+        self._quiet = quiet
         self._name = name
         self._descriptor = descriptor
         self.asked = level  # also where nothing is written
         self.level = level if descriptor is not None else FATAL + 1
 
     @classmethod
-    def to_file(cls, name: str, path: str, level: int) -> Log:
+    def to_file(cls, name: str, path: str, level: int, *, quiet: bool = False) -> Log:
         """A log that is appended to the file at `path`; missing folders are made. Raises OSError."""
         folder = path.rpartition("/")[0]
         if folder and not exists(folder):
@@ -33,7 +39,16 @@ class Log:
             makedirs(folder, exist_ok=True)
         # A pipe that nobody reads must not hold a start, or what runs.
         flags = posix.O_WRONLY | posix.O_CREAT | posix.O_APPEND | posix.O_CLOEXEC | posix.O_NONBLOCK
-        return cls(name, posix.open(path, flags, 0o640), level)
+        return cls(name, posix.open(path, flags, 0o640), level, quiet=quiet)
+
+    def complain(self, subject: str, text: str) -> None:
+        """Tell an error that stops nothing any more: in the log, and on standard error."""
+        self.write(ERROR, subject, text)
+        if not self._quiet:
+            try:
+                posix.write(2, f"minilxc: {subject}: {printable(text)}\n".encode(errors="backslashreplace"))
+            except OSError:
+                pass  # it is closed
 
     def write(self, level: int, subject: str, text: str) -> None:
         """Write a line: name, UTC time with milliseconds, level, subject, text."""

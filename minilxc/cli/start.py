@@ -151,9 +151,9 @@ def _open_log(given: options.Given, config: Config | None, *, quiet: bool = Fals
     path = given.get(options.LOGFILE) or (config.get("lxc.log.file") if config else None)
     level = ERROR if level is None else level
     if path is None:
-        return Log(level=level)
+        return Log(level=level, quiet=options.QUIET in given)
     try:
-        return Log.to_file(given.get(options.NAME) or "", path, level)
+        return Log.to_file(given.get(options.NAME) or "", path, level, quiet=options.QUIET in given)
     except OSError as error:
         if quiet:
             return Log()

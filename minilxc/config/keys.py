@@ -461,7 +461,13 @@ TABLE: tuple[Key, ...] = (
         why="only what destroys containers reads it", subsystem="hooks", since="1.1", example="/bin/true",
         help="A command that runs when the container is destroyed."),
     Key("lxc.hook.version", parse=values.version, default=0, subsystem="hooks", since="3.0", example="1",
-        help="How hooks learn about the container: 0 by arguments, 1 by environment variables alone."),
+        help="How hooks and the scripts of interfaces learn about the container. 0: by arguments behind their own, "
+             "NAME, `lxc` (`net` for a script) and the kind of the hook; then for a script the type, the link and the "
+             "host's end of a veth, for a stop hook KIND:PATH of each namespace. 1: by LXC_HOOK_SECTION, "
+             "LXC_HOOK_TYPE, LXC_NET_TYPE, LXC_NET_PARENT and LXC_NET_PEER (scripts keep the last three arguments). "
+             "Always there are LXC_NAME, LXC_CONFIG_FILE, LXC_ROOTFS_PATH, LXC_ROOTFS_MOUNT, LXC_CGNS_AWARE, "
+             "LXC_LOG_LEVEL and LXC_HOOK_VERSION, and LXC_CONSOLE and LXC_CONSOLE_LOGPATH where they are set; "
+             "LXC_PID on the host once process 1 is there; LXC_TARGET (stop, reboot) and LXC_KIND_NS at the end."),
     # The container's life
     Key("lxc.signal.halt", parse=values.signal, default=SIGNALS["SIGPWR"], support=ACCEPTED, why=_STOPPING,
         subsystem="monitor", since="2.1", old=("lxc.haltsignal",), example="SIGRTMIN+3",

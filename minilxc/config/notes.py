@@ -46,7 +46,9 @@ NOTES: dict[str, Note] = {
         needs="The file system of an image; loop devices for `loop:`, overlayfs for `overlay:`.",
         differs="An unknown type is an error; LXC takes it for a folder.",
     ),
-    "lxc.rootfs.mount": Note(differs="Without the key, a place of minilxc's own is used."),
+    "lxc.rootfs.mount": Note(
+        differs="Without the key, the root file system is mounted over its own folder, which is what hooks are told."
+    ),
     "lxc.rootfs.options": Note(
         needs="mount_setattr (Linux 5.12); for `idmap=`, a file system that can be mapped.",
         differs="`ro` covers what is mounted below, too. An unknown word is an error; LXC hands it on.",

@@ -18,7 +18,7 @@ from minilxc.launch.program import close_descriptors
 from minilxc.linux import process
 from minilxc.linux.files import decode
 from minilxc.linux.names import SIGNALS
-from minilxc.log import DEBUG, ERROR, NAMES
+from minilxc.log import DEBUG, NAMES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -155,14 +155,14 @@ class Hooks:
             _run_told(kind, each, log, signals, told)
 
     def run_at_the_end(self, kind: str, log: Log, signals: int, told: Told | None = None) -> None:
-        """Parent: as `run`, but a failure is told in the log alone, and the next hook runs."""
+        """Parent: as `run`, but a failure is only told, and the next hook runs."""
         for each in self.of(kind):
             try:
                 _run_told(kind, each, log, signals, told)
             except StartError as error:
-                log.write(ERROR, each.title, str(error))
+                log.complain(each.title, error.what.removeprefix(f"{each.title}: "))
             except OSError as error:
-                log.write(ERROR, each.title, f"{error.filename}: {error.strerror}")
+                log.complain(each.title, f"{error.filename}: {error.strerror}")
 
     def run_in_hosts_tree(self, kind: str, channel: Channel, umask: int) -> None:
         """Child: run the hooks of a kind that see the host's tree; as `run_in_child`."""

@@ -15,7 +15,7 @@ from minilxc.launch import cgroups, channel, child, idmap, kernel_files, limits,
 from minilxc.launch.child import Step
 from minilxc.linux import process
 from minilxc.linux.syscalls import ENOENT
-from minilxc.log import DEBUG, INFO, WARN
+from minilxc.log import DEBUG, INFO
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -180,16 +180,16 @@ def _do(plan: Plan, step: Step, outside: _Outside) -> None:
 
 
 def _end(ends: list[tuple[str, Callable[[], object]]], log: Log) -> None:
-    """Go through the ends, the last first. What fails is told in the log, and the rest goes on; so after a bug."""
+    """Go through the ends, the last first. What fails is told, and the rest goes on; so after a bug."""
     bug = None
     while ends:
         name, act = ends.pop()
         try:
             act()
         except OSError as error:
-            log.write(WARN, name, f"{error.filename}: {error.strerror}" if error.filename else str(error))
+            log.complain(name, f"{error.filename}: {error.strerror}" if error.filename else str(error))
         except MinilxcError as error:
-            log.write(WARN, name, str(error))
+            log.complain(name, str(error))
         except Exception as error:  # noqa: BLE001  the other ends must not wait for it
             bug = bug or error
     if bug is not None:
