@@ -479,7 +479,12 @@ def _give_back(sides: _Sides, link: netlink.Link, index: int, name: str) -> None
     """Move an interface to the host again, under its old name, and as it was."""
     host = posix.open("/proc/self/ns/net", posix.O_RDONLY | posix.O_CLOEXEC)
     try:
-        found = sides.inside.link_by_index(index, name)
+        try:
+            found = sides.inside.link_by_index(index, name)
+        except OSError as error:
+            if error.errno == _ENODEV:
+                return  # the container has deleted it
+            raise
         if (found.kind, found.permanent) != (link.kind, link.permanent):
             return  # not ours: the container has let go of it and made itself another
         sides.inside.change(netlink.change_message(index, name=link.name, namespace=host), link.name)

@@ -164,7 +164,7 @@ def test_stop_hook_can_enter_the_namespaces(hooks):
     box = configure(
         made,
         made.script("stop", 'shift 3; echo "$@" >> $log; nsenter --uts=$LXC_UTS_NS hostname >> $log'),
-        made.script("post-stop", "[ -e $LXC_UTS_NS ] && echo still there >> $log"),
+        made.script("post-stop", "[ ! -e $LXC_UTS_NS ] || echo still there >> $log"),
     )
     assert box.run("true") == (0, "", "")
     spaces, name = made.lines()
@@ -362,14 +362,20 @@ def test_hook_killed_by_a_signal_is_told_so(hooks):
     assert result.err.endswith(f": was killed by SIGABRT ({box.line_of(line)})\n")
 
 
-def test_failure_of_a_stop_or_post_stop_hook_is_in_the_log_alone(hooks):
+@pytest.mark.parametrize("quiet", [(), ("-q",)])
+def test_failure_of_a_stop_or_post_stop_hook_is_told_and_stops_nothing(hooks, quiet):
     made = hooks()
     bad = {kind: made.script(kind, "exit 5") for kind in ("stop", "post-stop")}
     good = {kind: made.script(kind, 'echo "$3" >> $log') for kind in ("stop", "post-stop")}
     box = configure(made, *bad.values(), *good.values())
     log = box.folder / "log"
     log.touch()
-    assert box.run("sh", "-c", "exit 3", options=("-o", str(log))) == (3, "", "")
+    shown = "".join(
+        f"minilxc: {kind} hook: {line.rpartition(' = ')[2]}: ended with status 5 ({box.line_of(line)})\n"
+        for kind, line in bad.items()
+    )
+    result = box.run("sh", "-c", "exit 3", options=("-o", str(log), *quiet))
+    assert result == (3, "", "" if quiet else shown)
     assert made.lines() == ["stop", "post-stop"]
     told = [line.split(" ", 3)[3].strip() for line in log.read_text().splitlines()]
     assert told == [

@@ -608,6 +608,8 @@ def test_terminals_whose_folder_becomes_a_link_meanwhile_do_not_lead_out(hostile
     box = hostile(f"lxc.autodev = {autodev}", "lxc.tty.max = 2", "lxc.pty.max = 4", "lxc.tty.dir = lxc")
     (box.root / "dev" / "lxc").mkdir()
     box.remember_files()
+    # Places for the terminals, in an image's own /dev, wherever the folder was at that moment.
+    box.allow(*(f"dev/{folder}/{name}" for folder in ("lxc", "swap") for name in ("console", "tty1", "tty2")))
     (box.root / "dev" / "swap").symlink_to(box.outside)
     swapping(box.root / "dev" / "lxc", box.root / "dev" / "swap")
     for _ in range(STARTS):
@@ -631,7 +633,11 @@ def test_folder_that_becomes_a_link_while_it_is_removed_does_not_lead_out(hostil
         before = picture(box.outside)
         command = [box.command()[0], "execute", "-n", box.name, "-P", str(place.parent), "--", "/bin/true"]
         ran = subprocess.run(command, capture_output=True, text=True)
-        assert (ran.returncode, ran.stderr) == (0, "")
+        # What the other one has put there meanwhile may be left, and that is told.
+        assert (ran.returncode, ran.stderr) in (
+            (0, ""),
+            (0, "minilxc: ephemeral: rootfs: Directory not empty\n"),
+        )
         assert picture(box.outside) == before
         swapping.end()
         subprocess.run(["rm", "-rf", str(place)], check=True)
