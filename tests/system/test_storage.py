@@ -609,7 +609,7 @@ def test_kept_root_file_system_in_the_folder_is_refused(ephemeral):
     assert box.go("true") == (1, "", f"minilxc: {box.line_of('lxc.ephemeral = 1')}: {what}\n")
 
 
-def test_what_cannot_be_removed_is_told_in_the_log_and_the_rest_goes(ephemeral):
+def test_what_cannot_be_removed_is_told_and_the_rest_goes(ephemeral):
     box = ephemeral()
     fixed = box.place / "fixed"
     fixed.mkdir()
@@ -618,7 +618,7 @@ def test_what_cannot_be_removed_is_told_in_the_log_and_the_rest_goes(ephemeral):
     log = box.folder / "log"
     try:
         result = box.run("true", options=("-P", str(box.path), "-o", str(log), "-l", "WARN"))
-        assert result == (0, "", "")
+        assert result == (0, "", "minilxc: ephemeral: fixed: Operation not permitted\n")
     finally:
         subprocess.run(["chattr", "-i", str(fixed)], check=True)
     assert os.listdir(box.place) == ["fixed"]
