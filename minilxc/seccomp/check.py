@@ -287,7 +287,7 @@ def _unused(
     told = {(each.line, each.check) for each in found}
     for line, kinds in accepted.items():
         for kind, number in kinds.items():
-            if (line, kind) not in told:
+            if (line, kind) not in told and kind != "unread-section":  # which hangs on the machines asked for
                 machines = listed(machine.name for machine in subject.machines)
                 what = f"'check accepts {kind}': on {machines} there is nothing to accept"
                 yield Finding(NOTE, "unused-exception", subject.policy.path, number, what, "", ())

@@ -503,7 +503,8 @@ def test_errors_fail_warnings_fail_when_strict_notes_never_do() -> None:
     for text, plain, strict in (
         (f"{D}mkmod\n", True, True),
         (f"{D}mknod errno 1\n", False, True),
-        (f"{D}getpid allow\n", False, False),
+        (f"{D}getpid allow\n", False, True),
+        (f"{D}getpid\ngetpid\n", False, False),
         (f"{D}getpid\n", False, False),
     ):
         found = findings(text, "amd64")
