@@ -52,6 +52,8 @@ def main(argv: Sequence[str] | None = None, finish: Callable[[], None] | None = 
         finish()
     try:
         sys.stdout.flush()
+    except BrokenPipeError:
+        status = status or 141
     except OSError as error:
         _tell(f"minilxc: standard output: {error.strerror}")
         status = status or 1

@@ -14,11 +14,8 @@ import fcntl
 import posix
 import time
 
-from minilxc.errors import ConfigError, Refused
 from minilxc.launch.credentials import CAP_SYS_ADMIN
-from minilxc.launch.mounts import Mount
 from minilxc.linux import cgroup, process
-from minilxc.linux import mount as kernel
 from minilxc.linux.files import read_text, write_text
 from minilxc.linux.syscalls import EBUSY
 
@@ -26,11 +23,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from minilxc.config.parse import Config, Entry
+    from minilxc.config.parse import Config
+    from minilxc.launch.cgroup_settings import Setting, Settings
     from minilxc.launch.credentials import Credentials
     from minilxc.launch.idmap import IdMaps
     from minilxc.launch.namespaces import Namespaces
-    from minilxc.linux import bpf
     from minilxc.linux.cgroup import Hierarchy
 
 PREFIX = "lxc.payload."
@@ -39,12 +36,6 @@ _MOST_NAMES = 1000  # a name that is taken gets a number behind it, as with LXC
 _PATIENCE = 10  # seconds that the end of what a payload has left is waited for
 _PATIENCE_NAME = 1  # seconds that the end of a container whose monitor was killed is waited for
 _MODE_FOLDER, _MODE_FILE = 0o775, 0o664  # of what belongs to a mapped root, as LXC has it
-_QUIET = kernel.MOUNT_ATTR_NOSUID | kernel.MOUNT_ATTR_NODEV | kernel.MOUNT_ATTR_NOEXEC
-
-# Files that say what runs in the group and whether it does: the start's affair and, later, other commands'.
-_NOT_SETTINGS = frozenset(
-    "tasks cgroup.procs cgroup.threads cgroup.type cgroup.freeze cgroup.kill freezer.state".split()
-)
 
 
 class Place:
@@ -55,21 +46,6 @@ class Place:
     def __init__(self, hierarchy: Hierarchy, folder: str) -> None:
         self.hierarchy = hierarchy
         self.folder = folder
-
-
-class Setting:
-    """A value for a file of the group that `place` (an index) gets. Immutable."""
-
-    __slots__ = ("file", "place", "value")
-
-    def __init__(self, place: int, file: str, value: str) -> None:
-        self.place = place
-        self.file = file
-        self.value = value
-
-    def describe(self) -> str:
-        """The setting as an error names it."""
-        return f"{self.file} = {self.value}"
 
 
 class Cgroups:
@@ -137,6 +113,10 @@ class Cgroups:
             yield "cgroup", setting.describe()
         if self.device_program is not None:
             yield "cgroup", "device rules, as a program of version 2"
+        if self.auto is None:
+            return
+        from minilxc.launch.cgroup_mounts import mounts
+
         paths = ["/".join((place.folder, *self.below, self.name)) for place in self.places]
         for mount in mounts(self, paths):
             for line in mount.lines():
@@ -184,21 +164,39 @@ def from_config(
     """The container's groups. Raises ConfigError; Refused for what the hierarchies here cannot do."""
     below = tuple(part for part in (config.get("lxc.cgroup.dir") or "").split("/") if part not in ("", "."))
     places = _places(cgroup.hierarchies(), config.get("lxc.cgroup.relative"))
-    chosen = _Settings(config, places)
+    chosen = _settings(config, places)
     namespaced = "cgroup" in spaces.new
     return Cgroups(
         f"{PREFIX}{name}",
         places,
         below,
-        tuple(chosen.settings),
-        tuple(dict.fromkeys(chosen.controllers)),
-        tuple(chosen.device_rules),
-        chosen.device_program,
+        tuple(chosen.settings) if chosen else (),
+        tuple(dict.fromkeys(chosen.controllers)) if chosen else (),
+        tuple(chosen.device_rules) if chosen else (),
+        chosen.device_program if chosen else None,
         _owner(config, maps),
         namespaced,
         any(join.kind == "cgroup" for join in spaces.joined),
         _auto(config, places, namespaced, CAP_SYS_ADMIN not in person.dropped),
     )
+
+
+def _settings(config: Config, places: tuple[Place, ...]) -> Settings | None:
+    if not (config.entries("lxc.cgroup") or config.entries("lxc.cgroup2")):
+        return None
+    from minilxc.launch.cgroup_settings import Settings  # a start without such lines does not load it
+
+    return Settings(config, places)
+
+
+def _auto(
+    config: Config, places: tuple[Place, ...], namespaced: bool, keeps_admin: bool
+) -> tuple[str, str] | None:
+    if not any(word.startswith("cgroup") for word, _, _ in config.get("lxc.mount.auto")):
+        return None
+    from minilxc.launch import cgroup_mounts
+
+    return cgroup_mounts.from_config(config, places, namespaced, keeps_admin)
 
 
 def _places(hierarchies: tuple[Hierarchy, ...], relative: bool) -> tuple[Place, ...]:
@@ -234,154 +232,6 @@ def _owner(config: Config, maps: IdMaps | None) -> tuple[int, int] | None:
             if entry.kind == kind and entry.inside <= inside < entry.inside + entry.count:
                 ids[kind] = entry.outside + inside - entry.inside
     return ids["u"], ids["g"]
-
-
-class _Settings:
-    """The lines of lxc.cgroup and lxc.cgroup2, sorted by who acts on them and when.
-
-    A line for a version that does not have its controller here is refused, unless there are lines for
-    the same controller in the other version, where it is: such a config is meant for both.
-    """
-
-    def __init__(self, config: Config, places: tuple[Place, ...]) -> None:
-        self.settings: list[Setting] = []
-        self.controllers: list[str] = []
-        self.device_rules: list[Setting] = []
-        self.device_program: bytes | None = None
-        self.given: tuple[str, ...] = ()
-        self.indexes = {
-            name: index for index, place in enumerate(places) for name in place.hierarchy.controllers
-        }
-        self.unified = next(
-            (index for index, place in enumerate(places) if place.hierarchy.version == 2), None
-        )
-        lines = {group: config.entries(group) for group in ("lxc.cgroup", "lxc.cgroup2")}
-        self.spoken = {
-            group: {entry.value[0].partition(".")[0] for entry in entries} for group, entries in lines.items()
-        }
-        for group, entries in lines.items():
-            for entry in entries:
-                _check_file(f"{group}.{entry.value[0]}", entry)
-        if self.unified is not None and any(lines.values()):
-            self.given = cgroup.available(places[self.unified].folder)
-        for entry in lines["lxc.cgroup"]:
-            self._version_1(entry)
-        for entry in lines["lxc.cgroup2"]:
-            self._version_2(entry)
-        self._devices(
-            [entry for entry in lines["lxc.cgroup"] if entry.value[0].startswith("devices.")],
-            [entry for entry in lines["lxc.cgroup2"] if entry.value[0].startswith("devices.")],
-        )
-
-    def _version_1(self, entry: Entry) -> None:
-        file, value = entry.value
-        controller = file.partition(".")[0]
-        if controller in self.indexes:
-            setting = Setting(self.indexes[controller], file, value)
-            (self.device_rules if controller == "devices" else self.settings).append(setting)
-        elif controller == "devices" and self.unified is not None:
-            pass  # as a program, below
-        elif not (controller in self.given and controller in self.spoken["lxc.cgroup2"]):
-            here = ", but it is in version 2: lxc.cgroup2" if controller in self.given else ""
-            what = f"lxc.cgroup.{file}: there is no controller '{controller}' of cgroup version 1 here{here}"
-            raise Refused(what, entry.where)
-
-    def _version_2(self, entry: Entry) -> None:
-        file, value = entry.value
-        controller = file.partition(".")[0]
-        if controller == "devices":
-            if self.unified is None and not (controller in self.indexes and self._both(controller)):
-                what = f"lxc.cgroup2.{file}: cgroup version 2 is not mounted here, or not writable"
-                raise Refused(what, entry.where)
-        elif self.unified is not None and controller in ("cgroup", *self.given):
-            self.settings.append(Setting(self.unified, file, value))
-            if controller != "cgroup":
-                self.controllers.append(controller)
-        elif not (controller in self.indexes and self._both(controller)):
-            here = ", but it is in version 1: lxc.cgroup" if controller in self.indexes else ""
-            what = f"lxc.cgroup2.{file}: there is no controller '{controller}' of cgroup version 2 here{here}"
-            raise Refused(what, entry.where)
-
-    def _both(self, controller: str) -> bool:
-        return all(controller in spoken for spoken in self.spoken.values())
-
-    def _devices(self, first: list[Entry], second: list[Entry]) -> None:
-        """Device rules of version 2, and those of version 1 where there is no controller for them."""
-        if self.unified is None or not (first or second):
-            return
-        # Where version 1 decides, a program decides too when its lines say something else.
-        if self.device_rules and (
-            [entry.value for entry in second] in ([], [entry.value for entry in first])
-        ):
-            return
-        from minilxc.linux import bpf
-
-        rules = [_device_rule(entry) for entry in second or first]
-        # As LXC: allowing something forbids the rest; version 1 begins with everything allowed.
-        otherwise = not (second and rules[0].allow)
-        self.device_program = bpf.device_program(rules, otherwise)
-
-
-def _check_file(key: str, entry: Entry) -> None:
-    file = entry.value[0]
-    if "/" in file or not all(file.partition(".")):
-        raise ConfigError(f"{key}: expected the name of a file, CONTROLLER.FILE", entry.where)
-    if file in _NOT_SETTINGS or file.partition(".")[2] in _NOT_SETTINGS:
-        raise ConfigError(f"{key}: is no setting: it says what runs in the group", entry.where)
-
-
-def _device_rule(entry: Entry) -> bpf.DeviceRule:
-    """A rule as `devices.allow` takes it: `a`, or TYPE MAJOR:MINOR ACCESS, with `*` for any number."""
-    from minilxc.linux import bpf
-
-    file, value = entry.value
-    if file not in ("devices.allow", "devices.deny"):
-        raise ConfigError(f"{file}: there are devices.allow and devices.deny", entry.where)
-    words = value.split()
-    if words == ["a"]:
-        words = ["a", "*:*", "rwm"]
-    kinds = {"a": None, "b": bpf.BLOCK, "c": bpf.CHAR}
-    bits = {"r": bpf.READ, "w": bpf.WRITE, "m": bpf.MKNOD}
-    numbers = words[1].split(":") if len(words) == 3 else []
-    if (
-        len(numbers) != 2
-        or words[0] not in kinds
-        or not all(number == "*" or (number.isascii() and number.isdecimal()) for number in numbers)
-        or not all(int(number) < 1 << 31 for number in numbers if number != "*")
-        or not set(words[2]) <= set(bits)
-    ):
-        raise ConfigError(
-            f"{file}: expected a, or TYPE MAJOR:MINOR ACCESS, not '{value}'", entry.where, "as in: c 1:3 rwm"
-        )
-    major, minor = (None if number == "*" else int(number) for number in numbers)
-    access = sum(bits[letter] for letter in set(words[2]))
-    return bpf.DeviceRule(file == "devices.allow", kinds[words[0]], major, minor, access)
-
-
-def _auto(
-    config: Config, places: tuple[Place, ...], namespaced: bool, keeps_admin: bool
-) -> tuple[str, str] | None:
-    """What lxc.mount.auto makes of /sys/fs/cgroup: (word, mode), or None for nothing.
-
-    As LXC: a container with a cgroup namespace of its own mounts its groups itself, where it is able
-    to and its init can be expected to (not with version 2 alone), unless the config forces it.
-    """
-    found = [each for each in config.get("lxc.mount.auto") if each[0].startswith("cgroup")]
-    if not found:
-        return None
-    word, mode, force = found[0]
-    alone = bool(places) and all(place.hierarchy.version == 2 for place in places)
-    if namespaced and not force and keeps_admin and not alone:
-        return None
-    where = config.where("lxc.mount.auto")
-    if not any(place.hierarchy.version == 2 or word != "cgroup2" for place in places):
-        if namespaced and not force:
-            return None
-        raise ConfigError(f"lxc.mount.auto: '{word}': there is no such hierarchy to mount here", where)
-    if not namespaced and (alone or word == "cgroup2"):
-        what = f"lxc.mount.auto: '{word}': version 2 is only mounted in a cgroup namespace of its own"
-        raise ConfigError(what, where)
-    return ("cgroup2" if alone else word), mode or ("rw" if keeps_admin else "mixed")
 
 
 # Parent
@@ -639,52 +489,3 @@ def wheres(config: Config) -> Iterator[tuple[str, str, str]]:
                 yield "cgroup", "cgroup.subtree_control", entry.where
     yield "cgroup", f"/{config.get('lxc.cgroup.dir')}", config.where("lxc.cgroup.dir") or ""
     yield "cgroup mounts", "", config.where("lxc.mount.auto") or ""
-
-
-def mounts(plan: Cgroups, paths: list[str]) -> tuple[Mount, ...]:
-    """What lxc.mount.auto asks for on /sys/fs/cgroup, with the groups at `paths`."""
-    if plan.auto is None:
-        return ()
-    word, mode = plan.auto
-    read_only = kernel.MOUNT_ATTR_RDONLY
-    if word == "cgroup2":
-        flags = _QUIET | read_only if mode == "ro" else _QUIET
-        return (_mount("sys/fs/cgroup", "cgroup2", flags, ()),)
-    inside: list[Mount] = []
-    for place, path in zip(plan.places, paths, strict=True):
-        top = place.hierarchy.top
-        name = top.rpartition("/")[2]
-        own = path[len(top) + 1 :]
-        if plan.namespaced:
-            flags = _QUIET | read_only if mode == "ro" else _QUIET
-            kind = "cgroup" if place.hierarchy.version == 1 else "cgroup2"
-            inside.append(_mount(name, kind, flags, place.hierarchy.controllers))
-        elif word == "cgroup-full":
-            group = Mount(path, own, None, attr_clr=read_only, attr_set=_QUIET)
-            flags = _QUIET if mode == "rw" else _QUIET | read_only
-            below = (group,) if mode == "mixed" else ()
-            inside.append(Mount(top, name, None, attr_set=flags, create="dir", inside=below))
-        else:
-            flags = _QUIET | read_only if mode == "ro" else _QUIET
-            inside.append(Mount(path, f"{name}/{own}", None, attr_set=flags, create="dir"))
-    if mode == "ro" or (mode == "mixed" and not plan.namespaced):
-        inside.append(Mount("", "", None, remount=True, attr_set=read_only))
-    return (_mount("sys/fs/cgroup", "tmpfs", _QUIET, ("size=10240k", "mode=755"), tuple(inside)),)
-
-
-def _mount(
-    target: str, kind: str, flags: int, options: tuple[str, ...], inside: tuple[Mount, ...] = ()
-) -> Mount:
-    """A file system below /sys/fs/cgroup; without a place for it there is none, as with LXC."""
-    outermost = target.startswith("sys/")
-    return Mount(
-        kind,
-        target,
-        kind,
-        options=(f"source={kind}", *options),
-        attr_set=flags,
-        create="" if outermost else "dir",
-        skip_missing=outermost,
-        follow=False,
-        inside=inside,
-    )

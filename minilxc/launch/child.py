@@ -331,7 +331,9 @@ def _become_start_hook(plan: Plan, inside: Inside, script: Script) -> None:
 
 
 def _mount_cgroups(plan: Plan, inside: Inside) -> None:
-    mounts.perform(cgroups.mounts(plan.cgroups, inside.door.paths), inside.root)
+    from minilxc.launch import cgroup_mounts  # the plan has loaded it
+
+    mounts.perform(cgroup_mounts.mounts(plan.cgroups, inside.door.paths), inside.root)
 
 
 def _mount(plan: Plan, inside: Inside) -> None:

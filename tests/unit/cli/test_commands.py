@@ -151,6 +151,15 @@ def test_closed_streams_are_no_bug_of_the_tools(command, close, tmp_path):
     assert (ran.returncode, ran.stderr) == (1 if command.startswith("diff") else 0, b"")
 
 
+def test_pipe_that_nobody_reads_is_no_error_to_tell():
+    """`minilxc ... | head -1` with less than a buffer of output: it is written at the very end."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    ran = subprocess.run([MINILXC, "--help"], stdout=writing, stderr=subprocess.PIPE, text=True)
+    os.close(writing)
+    assert (ran.returncode, ran.stderr) == (141, "")
+
+
 def test_full_output_is_told():
     with open("/dev/full", "w") as full:
         ran = subprocess.run([MINILXC, "--help"], stdout=full, stderr=subprocess.PIPE, text=True)
