@@ -674,24 +674,25 @@ def _run_scripts(sides: _Sides, interface: Interface, link: str = "", peer: str 
 
 
 def _run(sides: _Sides, interface: Interface, when: str, link: str, peer: str = "") -> None:
-    """Run a script of the config, with the arguments and the variables that LXC gives it."""
-    command = interface.script_up if when == "up" else interface.script_down
-    arguments = tuple(word for word in (interface.kind, link, peer) if word)
-    variables = dict(sides.variables)
-    if sides.network.version == 0:
-        arguments = (variables["LXC_NAME"], "net", when, *arguments)
-    else:
-        variables |= {"LXC_HOOK_TYPE": when, "LXC_HOOK_SECTION": "net", "LXC_NET_TYPE": interface.kind}
-        variables |= {"LXC_NET_PARENT": link} if link else {}
-        variables |= {"LXC_NET_PEER": peer} if peer else {}
+    """Run a script of the config; as LXC, it is given the last arguments whatever the version."""
     from minilxc.launch import hooks  # not for a network without scripts
 
-    script = hooks.Script(
-        f"script.{when}",
-        command,
+    version = sides.network.version
+    script = hooks.script(
+        when,
+        "net",
+        interface.script_up if when == "up" else interface.script_down,
         interface.script_where[when],
-        container=variables["LXC_NAME"],
-        arguments=arguments,
-        environment=variables,
+        container=sides.variables["LXC_NAME"],
+        version=version,
+        environment=sides.variables,
+        title=f"script.{when}",
     )
-    hooks.run(script, sides.log, sides.signals)
+    told = (("LXC_NET_TYPE", interface.kind), ("LXC_NET_PARENT", link), ("LXC_NET_PEER", peer))
+    hooks.run(
+        script,
+        sides.log,
+        sides.signals,
+        arguments=tuple(word for word in (interface.kind, link, peer) if word),
+        environment={name: word for name, word in told if word and version == 1},
+    )
