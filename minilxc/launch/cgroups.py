@@ -342,7 +342,7 @@ def _empties(path: str) -> bool:
     while cgroup.processes(path):
         if time.monotonic() > deadline:
             return False
-        time.sleep(0.001)
+        time.sleep(0.001)  # version 1 has no event for a group that gets empty
     return True
 
 

@@ -9,6 +9,10 @@ from minilxc.linux import mount as kernel
 from minilxc.linux.files import S_IFCHR, S_IFMT, S_IFREG, exists
 from minilxc.linux.syscalls import EBUSY, EROFS
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 # Those that every program may use: null(4), zero(4), full(4), random(4), tty(4).
 _NODES = (("full", 1, 7), ("null", 1, 3), ("random", 1, 8), ("tty", 5, 0), ("urandom", 1, 9), ("zero", 1, 5))
 _LINKS = (
@@ -76,7 +80,7 @@ def link(root: int) -> None:
         posix.close(dev)
 
 
-def _unless_there(make, *arguments, dir_fd: int) -> None:  # type: ignore[no-untyped-def]
+def _unless_there(make: Callable[..., None], *arguments: str | int, dir_fd: int) -> None:
     """Call `make`; what a mount hook or entry has put there already stays."""
     try:
         make(*arguments, dir_fd=dir_fd)

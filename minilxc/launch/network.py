@@ -94,9 +94,10 @@ class Interface:
         self.mtu: int = settings.get("mtu") or 0
         addresses: tuple[Address, ...] = settings.get("ipv4.address") + settings.get("ipv6.address")
         self.addresses = addresses
-        self.gateways: tuple[str, str] = tuple(
-            settings.get(f"{family}.gateway") or "" for family in ("ipv4", "ipv6")
-        )  # type: ignore[assignment]
+        self.gateways: tuple[str, str] = (
+            settings.get("ipv4.gateway") or "",
+            settings.get("ipv6.gateway") or "",
+        )
         self.l2proxy: bool = settings.get("l2proxy")
         self.script_up: str = settings.get("script.up") or ""
         self.script_down: str = settings.get("script.down") or ""
