@@ -33,7 +33,7 @@ STARTS = (
     "minilxc.config.parse",
     "minilxc.launch.plan",
     "minilxc.launch.terminal",
-    "minilxc.monitor.foreground",
+    "minilxc.monitor.life",
     "minilxc.seccomp.loader",
     "minilxc.seccomp.prepare",
 )

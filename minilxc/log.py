@@ -18,16 +18,20 @@ class Log:
     `quiet`: standard error hears nothing either.
     """
 
-    __slots__ = ("_descriptor", "_name", "_quiet", "asked", "level")
+    __slots__ = ("descriptor", "_name", "_quiet", "asked", "level")
 
     def __init__(
         self, name: str = "", descriptor: int | None = None, level: int = ERROR, *, quiet: bool = False
     ) -> None:
         self._quiet = quiet
         self._name = name
-        self._descriptor = descriptor
+        self.descriptor = descriptor
         self.asked = level  # also where nothing is written
         self.level = level if descriptor is not None else FATAL + 1
+
+    def descriptors(self) -> tuple[int, ...]:
+        """What the log keeps open."""
+        return () if self.descriptor is None else (self.descriptor,)
 
     @classmethod
     def to_file(cls, name: str, path: str, level: int, *, quiet: bool = False) -> Log:
@@ -52,12 +56,12 @@ class Log:
 
     def write(self, level: int, subject: str, text: str) -> None:
         """Write a line: name, UTC time with milliseconds, level, subject, text."""
-        if level < self.level or self._descriptor is None:
+        if level < self.level or self.descriptor is None:
             return
         now = time.time()
         stamp = time.strftime("%Y%m%d%H%M%S", time.gmtime(now)) + f".{int(now * 1000) % 1000:03}"
         line = f"minilxc {self._name} {stamp} {NAMES[level]:8} {subject} - {printable(text)}\n"
         try:
-            posix.write(self._descriptor, line.encode(errors="backslashreplace"))
+            posix.write(self.descriptor, line.encode(errors="backslashreplace"))
         except OSError:
             pass  # a full disk must not end a container

@@ -19,8 +19,6 @@ from minilxc.launch.plan import check_name
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from minilxc.config.parse import Settings
-
 VALUES = options.Option("", "values", "", "print the values alone, for scripts")
 UPGRADE = options.Option(
     "", "upgrade", "", "give the config FILE today's names, in place (- is standard input)"
@@ -111,16 +109,7 @@ def _written(value: str) -> str:
 
 def _in_force(config: Config) -> Iterator[Line]:
     """All lines in force, in their order; those of interfaces last."""
-    yield from _lines(config, "")
-    for index, network in config.networks().items():
-        yield from _lines(network, f"lxc.net.{index}.")
-
-
-def _lines(settings: Settings, prefix: str) -> Iterator[Line]:
-    for name in settings.names():
-        for entry in settings.entries(name):
-            full = f"{name}.{entry.value[0]}" if not prefix and name in GROUPS else prefix + name
-            yield Line(full, entry.text, entry.where)
+    return (Line(*line) for line in config.lines())
 
 
 def _defaults(config: Config) -> Iterator[Line]:

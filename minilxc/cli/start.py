@@ -1,19 +1,17 @@
-"""minilxc start, minilxc execute: start a container and stay with it."""
+"""minilxc start, minilxc execute: start a container, in the background or to stay with it."""
 
 from __future__ import annotations
 
 from minilxc.cli import options
 from minilxc.errors import ConfigError, MinilxcError, UsageError
 from minilxc.linux.files import exists
-from minilxc.log import DEBUG, ERROR, NAMES, Log
+from minilxc.log import ERROR, NAMES, Log
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from minilxc.config.parse import Config
-    from minilxc.launch.plan import Plan
-    from minilxc.seccomp.prepare import Prepared
 
 _CONFIG = (options.NAME, options.FILE, options.PATH, options.DEFINE)
 _SHARED = (options.UID, options.GID, *options.SHARES, options.DRY_RUN)
@@ -24,6 +22,7 @@ START = options.Command(
         *_CONFIG,
         options.FOREGROUND,
         options.DAEMON,
+        options.PIDFILE,
         options.CONSOLE,
         options.CONSOLE_LOG,
         options.CLOSE_ALL,
@@ -31,11 +30,13 @@ START = options.Command(
     ),
     runs=True,
 )
-EXECUTE = options.Command("execute", "run a command in a container", (*_CONFIG, *_SHARED), runs=True)
+EXECUTE = options.Command(
+    "execute", "run a command in a container", (*_CONFIG, options.DAEMON, *_SHARED), runs=True
+)
 
 
 def start(words: Sequence[str]) -> int:
-    """Start a container; the exit status is that of its first process, or 128 + signal."""
+    """Start a container. 0 when it runs in the background; with -F the status of process 1, or 128 + signal."""
     return _run(START, words)
 
 
@@ -69,8 +70,6 @@ def _read(command: options.Command, given: options.Given) -> tuple[str, str, Con
     if name is None:
         raise UsageError("the container has no name (-n NAME)", hint=command.usage())
     planning.check_name(name)
-    if command is START and options.FOREGROUND not in given and options.DRY_RUN not in given:
-        raise UsageError("a start in the background is not supported yet", hint="use -F")
     lxcpath = given.get(options.PATH) or lock.default_path()
     return name, lxcpath, read_config(given, command, lxcpath, name)
 
@@ -80,14 +79,30 @@ def _start(
 ) -> int:
     for level, where, text in config.notes:
         log.write(level, "config", f"{where}: {text}")
-    plan = make_plan(config, name, lxcpath, given.words, command is EXECUTE, log)
+    from minilxc.monitor import planning
+
+    in_background = options.DAEMON in given if command is EXECUTE else options.FOREGROUND not in given
+    plan = planning.make(
+        config,
+        name,
+        lxcpath,
+        given.words,
+        with_init=command is EXECUTE,
+        background=in_background,
+        log=log,
+    )
     if options.DRY_RUN in given:
         for subject, text in plan.lines():
             print(f"{subject:12} {text}")
         return 0
-    from minilxc.monitor import foreground
+    if in_background:
+        from minilxc.monitor import background
 
-    return foreground.run(plan, log)
+        background.start(plan, log, given.get(options.PIDFILE))
+        return 0
+    from minilxc.monitor import life
+
+    return life.run(plan, log)
 
 
 def read_config(given: options.Given, command: options.Command, lxcpath: str, name: str) -> Config:
@@ -106,35 +121,6 @@ def config_path(given: options.Given, lxcpath: str, name: str) -> str:
         if not exists(path):
             raise ConfigError("there is no config", name, f"-f FILE, or {path}")
     return path
-
-
-def make_plan(config: Config, name: str, lxcpath: str, words: list[str], with_init: bool, log: Log) -> Plan:
-    """The plan of a start, with its policy compiled or taken from the cache."""
-    from minilxc.launch import plan as planning
-
-    def prepare(path: str, newer: tuple[str, str] | None) -> Prepared:
-        from minilxc.launch.lock import open_state_directory
-        from minilxc.seccomp.prepare import prepare
-
-        cache = f"{open_state_directory()}/seccomp"
-        return prepare(
-            path,
-            machine=None,
-            cache_dir=cache,
-            newer=newer,
-            debug=lambda text: log.write(DEBUG, "seccomp", text),
-        )
-
-    return planning.make(
-        config,
-        name,
-        lxcpath,
-        words,
-        with_init=with_init,
-        prepare=prepare,
-        debug=log.write,
-        log_level=log.asked,
-    )
 
 
 def _open_log(given: options.Given, config: Config | None, *, quiet: bool = False) -> Log:

@@ -27,9 +27,6 @@ REFUSED = "refused"
 NO_VALUE = "no value"
 """For `empty`: the key does not take an empty value."""
 
-_AUTOSTART = "only what starts containers at boot reads it"
-_NO_RING_BUFFER = "nothing asks for it in the foreground"
-_STOPPING = "only what stops containers reads it"
 _NO_MONITOR_GROUP = "the monitor gets no group of its own"
 _DROPPED = "LXC 3.0 dropped it"
 
@@ -296,7 +293,7 @@ TABLE: tuple[Key, ...] = (
     Key("lxc.console.size", parse=values.size, default=0, subsystem="terminal", since="3.0", example="64KB",
         help="The greatest size of the console's log file, in bytes: at least 4096, and rounded up to a power of "
              "two. 0 for none. A full file is emptied, or kept as FILE.1 with lxc.console.rotate."),
-    Key("lxc.console.buffer.size", parse=values.size, default=0, support=ACCEPTED, why=_NO_RING_BUFFER,
+    Key("lxc.console.buffer.size", parse=values.size, default=0,
         subsystem="terminal", since="3.0", example="auto",
         help="How much of what was written to the console is kept in memory for those who ask later, in bytes."),
     Key("lxc.console.rotate", parse=values.boolean, default=False, subsystem="terminal", since="3.0",
@@ -469,13 +466,13 @@ TABLE: tuple[Key, ...] = (
              "LXC_LOG_LEVEL and LXC_HOOK_VERSION, and LXC_CONSOLE and LXC_CONSOLE_LOGPATH where they are set; "
              "LXC_PID on the host once process 1 is there; LXC_TARGET (stop, reboot) and LXC_KIND_NS at the end."),
     # The container's life
-    Key("lxc.signal.halt", parse=values.signal, default=SIGNALS["SIGPWR"], support=ACCEPTED, why=_STOPPING,
+    Key("lxc.signal.halt", parse=values.signal, default=SIGNALS["SIGPWR"],
         subsystem="monitor", since="2.1", old=("lxc.haltsignal",), example="SIGRTMIN+3",
         help="The signal that asks init to shut down."),
-    Key("lxc.signal.reboot", parse=values.signal, default=SIGNALS["SIGINT"], support=ACCEPTED, why=_STOPPING,
+    Key("lxc.signal.reboot", parse=values.signal, default=SIGNALS["SIGINT"],
         subsystem="monitor", since="2.1", old=("lxc.rebootsignal",), example="SIGINT",
         help="The signal that asks init to start again."),
-    Key("lxc.signal.stop", parse=values.signal, default=SIGNALS["SIGKILL"], support=ACCEPTED, why=_STOPPING,
+    Key("lxc.signal.stop", parse=values.signal, default=SIGNALS["SIGKILL"],
         subsystem="monitor", since="2.1", old=("lxc.stopsignal",), example="SIGKILL",
         help="The signal that ends init when it did not shut down in time."),
     Key("lxc.monitor.signal.pdeath", parse=values.signal_or_none, default=SIGNALS["SIGKILL"], empty="0",
@@ -506,17 +503,16 @@ TABLE: tuple[Key, ...] = (
         why="minilxc does not write to syslog", subsystem="log", since="2.1", old=("lxc.syslog",),
         example="daemon",
         help="The syslog facility that messages are sent to."),
-    Key("lxc.start.auto", parse=values.boolean, default=False, support=ACCEPTED, why=_AUTOSTART,
+    Key("lxc.start.auto", parse=values.boolean, default=False,
         subsystem="monitor", since="1.0", example="1",
         help="1: the container starts at boot."),
-    Key("lxc.start.delay", parse=values.uint, default=0, support=ACCEPTED, why=_AUTOSTART,
+    Key("lxc.start.delay", parse=values.uint, default=0,
         subsystem="monitor", since="1.0", example="3",
         help="How long to wait after this container before the next one is started, in seconds."),
-    Key("lxc.start.order", parse=values.integer, default=0, support=ACCEPTED, why=_AUTOSTART,
+    Key("lxc.start.order", parse=values.integer, default=0,
         subsystem="monitor", since="1.0", example="10",
         help="The place in the order of starts; higher is earlier."),
-    Key("lxc.group", parse=values.words, default=(), many=True, merge=values.flat, support=ACCEPTED,
-        why=_AUTOSTART, subsystem="monitor", since="1.0", example="web onboot",
+    Key("lxc.group", parse=values.words, default=(), many=True, merge=values.flat, subsystem="monitor", since="1.0", example="web onboot",
         help="Groups of containers that are started together."),
     # Security modules
     Key("lxc.apparmor.profile", parse=values.string, subsystem="credentials", since="2.1",

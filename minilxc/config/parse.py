@@ -169,6 +169,16 @@ class Config(Settings):
             entry.value[0]: Entry(entry.value[1], entry.where, entry.text) for entry in self.entries(name)
         }
 
+    def lines(self) -> Iterator[tuple[str, str, str]]:
+        """All lines in force, in their order, those of interfaces last: (key, value as written, where)."""
+        for name in self.names():
+            for entry in self.entries(name):
+                yield f"{name}.{entry.value[0]}" if name in GROUPS else name, entry.text, entry.where
+        for index, network in self.networks().items():
+            for name in network.names():
+                for entry in network.entries(name):
+                    yield f"lxc.net.{index}.{name}", entry.text, entry.where
+
     def networks(self) -> dict[int, Network]:
         """The interfaces by number, ascending."""
         return dict(self._networks)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from minilxc.config.parse import Config
+    from minilxc.launch.attention import Attention
     from minilxc.launch.channel import Channel
     from minilxc.launch.rootfs import Rootfs
     from minilxc.log import Log
@@ -149,16 +150,16 @@ class Hooks:
             for each in scripts:
                 yield f"{kind}: {each.command}"
 
-    def run(self, kind: str, log: Log, signals: int, told: Told | None = None) -> None:
+    def run(self, kind: str, log: Log, attention: Attention, told: Told | None = None) -> None:
         """Parent: run the hooks of a kind of the host, one after the other; as the function `run`."""
         for each in self.of(kind):
-            _run_told(kind, each, log, signals, told)
+            _run_told(kind, each, log, attention, told)
 
-    def run_at_the_end(self, kind: str, log: Log, signals: int, told: Told | None = None) -> None:
+    def run_at_the_end(self, kind: str, log: Log, attention: Attention, told: Told | None = None) -> None:
         """Parent: as `run`, but a failure is only told, and the next hook runs."""
         for each in self.of(kind):
             try:
-                _run_told(kind, each, log, signals, told)
+                _run_told(kind, each, log, attention, told)
             except StartError as error:
                 log.complain(each.title, error.what.removeprefix(f"{each.title}: "))
             except OSError as error:
@@ -198,13 +199,13 @@ class Told:
             self.environment["LXC_TARGET"] = target
 
 
-def _run_told(kind: str, script: Script, log: Log, signals: int, told: Told | None) -> None:
+def _run_told(kind: str, script: Script, log: Log, attention: Attention, told: Told | None) -> None:
     if told is None:
-        run(script, log, signals)
+        run(script, log, attention)
         return
     # Version 1, whose scripts have no arguments, tells by variables alone.
     arguments = told.arguments if kind == "stop" and script.arguments else ()
-    run(script, log, signals, arguments=arguments, environment=told.environment)
+    run(script, log, attention, arguments=arguments, environment=told.environment)
 
 
 def from_config(config: Config, container: str, rootfs: Rootfs, log_level: int) -> Hooks | None:
@@ -285,15 +286,14 @@ class Output:
 def run(
     script: Script,
     log: Log,
-    signals: int,
+    attention: Attention,
     *,
     arguments: tuple[str, ...] = (),
     environment: Mapping[str, str] | None = None,
 ) -> None:
     """Parent: run a command on the host and wait for its end; `arguments` and `environment` are added to its own.
 
-    `signals` is a signalfd: an interrupt ends the command, whose process group it is sent to, and raises
-    StartError. Raises OSError when the command ends with another status than 0.
+    An interrupt ends the command, whose process group it is sent to, and raises StartError. Raises OSError when the command ends with another status than 0.
     """
     variables = {**script.environment, **(environment or {})}
     words = script.words(arguments)
@@ -308,7 +308,7 @@ def run(
         posix.close(writing)
     pidfd = posix.pidfd_open(pid)
     try:
-        _follow(script, pid, pidfd, output, signals)
+        _follow(script, pid, pidfd, output, attention)
     finally:
         _, status = posix.waitpid(pid, 0)
         posix.close(pidfd)
@@ -348,20 +348,19 @@ def _fork(output: int, become: Callable[..., object], *arguments: Any) -> int:
 _STATUS_NOT_EXECUTED = 127
 
 
-def _follow(script: Script, pid: int, pidfd: int, output: Output, signals: int) -> None:
+def _follow(script: Script, pid: int, pidfd: int, output: Output, attention: Attention) -> None:
     """Log what the process prints until it has ended. Raises StartError when we are told to stop before."""
     poll = select.poll()
-    for descriptor in (pidfd, output.descriptor, signals):
+    for descriptor in (pidfd, output.descriptor):
         poll.register(descriptor, select.POLLIN)
+    attention.register(poll)
     while True:
         ready = {descriptor for descriptor, _ in poll.poll()}
         if output.descriptor in ready and not output.read():
             poll.unregister(output.descriptor)
         if pidfd in ready:
             return
-        if signals not in ready:
-            continue
-        for number in process.read_signals(signals):
+        for number in attention.heed(ready):
             if number in _INTERRUPTS:
                 _end(pid, pidfd, number)
                 what = f"{script.title}: {script.shown}: interrupted by signal {number}"

@@ -14,7 +14,7 @@ import posix
 from _blake2 import blake2b
 
 from minilxc.errors import StartError
-from minilxc.linux.files import decode, encode, exists, is_directory, is_folder, normalized
+from minilxc.linux.files import canonical, decode, encode, exists, is_directory, is_folder, normalized
 
 DEFAULT_PATH = "/var/lib/lxc"
 """Where root's containers are looked for, as LXC does."""
@@ -73,12 +73,7 @@ def open_state_directory() -> str:
 
 
 def _byte(lxcpath: str, name: str) -> int:
-    try:
-        status = posix.stat(lxcpath)
-        place = f"{status.st_dev} {status.st_ino}"  # however the path is written
-    except OSError:
-        place = normalized(lxcpath)
-    digest = blake2b(encode(f"{place} {name}"), digest_size=8).digest()
+    digest = blake2b(encode(f"{canonical(lxcpath)} {name}"), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 2  # l_start is signed, and l_start + l_len must fit
 
 

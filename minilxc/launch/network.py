@@ -340,12 +340,12 @@ def set_loopback_up() -> None:
 class _Sides:
     """Both ends of the work, and what is known about the start."""
 
-    __slots__ = ("ends", "host", "inside", "log", "namespace", "network", "signals", "variables")
+    __slots__ = ("attention", "ends", "host", "inside", "log", "namespace", "network", "variables")
 
     def __init__(self, network: Network, outside: _Outside, namespace: int) -> None:
         self.ends = outside.ends
         self.log = outside.log
-        self.signals = outside.signals
+        self.attention = outside.attention
         self.namespace = namespace
         self.network = network
         self.variables = {**network.facts, "LXC_PID": str(outside.pid)}
@@ -693,7 +693,7 @@ def _run(sides: _Sides, interface: Interface, when: str, link: str, peer: str = 
     hooks.run(
         script,
         sides.log,
-        sides.signals,
+        sides.attention,
         arguments=tuple(word for word in (interface.kind, link, peer) if word),
         environment={name: word for name, word in told if word and version == 1},
     )

@@ -11,7 +11,8 @@ import posix
 import select
 
 from minilxc.errors import MinilxcError, StartError
-from minilxc.launch import cgroups, channel, child, idmap, kernel_files, limits, lock, namespaces
+from minilxc.launch import cgroups, channel, child, idmap, kernel_files, limits, lock, namespaces, runtime
+from minilxc.launch.attention import Attention
 from minilxc.launch.child import Step
 from minilxc.linux import process
 from minilxc.linux.syscalls import ENOENT
@@ -21,6 +22,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from minilxc.launch.attention import Desk
     from minilxc.launch.cgroups import Made
     from minilxc.launch.hooks import Hooks, Output
     from minilxc.launch.plan import Plan
@@ -33,18 +35,65 @@ class ExecError(StartError):
     """The container is all set up, but its program cannot be executed."""
 
 
+class Claim:
+    """A container's name, held by this process: its lock, its folder among those that run, and its desk.
+
+    It outlives one start where the container reboots.
+    """
+
+    __slots__ = ("_lock", "_runtime", "desk", "lxcpath", "name")
+
+    def __init__(self, lxcpath: str, name: str, desk: Desk | None = None) -> None:
+        self.lxcpath = lxcpath
+        self.name = name
+        self.desk = desk
+        self._lock = -1
+        self._runtime: runtime.Runtime | None = None
+
+    def take(self) -> None:
+        """Have the name, if it is not ours already. Raises StartError when somebody else has it; OSError."""
+        if self._lock < 0:
+            self._lock = lock.take(self.lxcpath, self.name)
+            self._runtime = runtime.Runtime(self.lxcpath, self.name)
+            if self.desk is not None:
+                self.desk.listen(self._runtime.folder)
+
+    def note_groups(self, paths: list[str]) -> None:
+        """Have the container's groups be found when this process is killed. Raises OSError."""
+        if self._runtime is not None:
+            self._runtime.note_groups(paths)
+
+    def tell(self, state: str) -> None:
+        """Have the container's state be known to who asks."""
+        if self.desk is not None:
+            self.desk.tell(state)
+
+    def release(self) -> None:
+        """Let go of the name. Who waits for that is told last. Raises OSError."""
+        try:
+            if self._runtime is not None:
+                self._runtime.remove()
+        finally:
+            if self._lock >= 0:
+                posix.close(self._lock)
+                self._lock = -1
+            if self.desk is not None:
+                self.desk.close()
+
+
 class Started:
-    """A container whose payload runs: its process 1, a signalfd of all our signals, its terminals' masters.
+    """A container whose payload runs: its process 1, what is attended to, its groups, its terminals' masters.
 
     Who waits for its end calls `finish` then, and sets `reboots` where process 1 asked for another start.
     """
 
-    __slots__ = ("_outside", "console", "pid", "pidfd", "reboots", "signals", "ttys")
+    __slots__ = ("_outside", "attention", "console", "groups", "pid", "pidfd", "reboots", "ttys")
 
     def __init__(self, outside: _Outside, console: int | None, ttys: tuple[int, ...]) -> None:
         self.pid = outside.pid
         self.pidfd = outside.pidfd
-        self.signals = outside.signals
+        self.attention = outside.attention
+        self.groups = outside.cgroups.paths
         self.console = console
         self.ttys = ttys
         self.reboots = False
@@ -57,14 +106,21 @@ class Started:
     def finish(self) -> None:
         """Take away what the start has made on the host. Process 1 has ended."""
         self._outside.reboots = self.reboots
-        _end(self._outside.ends, self._outside.log)
+        for descriptor in (self.pidfd, *self.ttys, *((self.console,) if self.console is not None else ())):
+            posix.close(descriptor)
+        try:
+            _end(self._outside.ends, self._outside.log)
+        finally:
+            posix.close(self.attention.signals)
 
 
 class _Outside:
     """What the parent holds during a start. `ends` take away what its steps have made: names and functions."""
 
     __slots__ = (
+        "attention",
         "cgroups",
+        "claim",
         "ends",
         "log",
         "namespaces",
@@ -74,17 +130,17 @@ class _Outside:
         "pid",
         "pidfd",
         "reboots",
-        "signals",
         "theirs",
     )
 
-    def __init__(self, log: Log) -> None:
+    def __init__(self, claim: Claim, log: Log) -> None:
+        self.claim = claim
         self.log = log
         self.ends: list[tuple[str, Callable[[], object]]] = []
         self.cgroups: Made
         _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)  # ignored, it would never tell of the child's end
         _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals())
-        self.signals = process.signalfd(_signal.valid_signals())
+        self.attention = Attention(process.signalfd(_signal.valid_signals()), claim.desk)
         self.ours, self.theirs = channel.pair()
         self.page = channel.Page()
         self.pid = self.pidfd = -1
@@ -95,7 +151,7 @@ class _Outside:
 
 def steps(plan: Plan) -> tuple[Step, ...]:
     """The parent's steps, in the order in which they run."""
-    yielded = [Step("lock", lambda outside: _lock(plan, outside))]
+    yielded = [Step("lock", _claim)]
     if plan.monitor_mounts:
         # Before the pre-start hooks, whose mounts shall stay off the host.
         yielded += [Step("monitor namespace", lambda outside: namespaces.leave_mounts())]
@@ -143,15 +199,15 @@ def steps_during(plan: Plan) -> tuple[Step, ...]:
     return tuple(yielded)
 
 
-def start(plan: Plan, log: Log) -> Started:
+def start(plan: Plan, log: Log, claim: Claim) -> Started:
     """Start the container. On return its payload runs; on StartError nothing of it is left.
 
-    All signals are blocked afterwards: who waits for the container reads them from `Started.signals`.
+    All signals are blocked afterwards: who waits for the container heeds them by `Started.attention`.
     """
     if log.level <= DEBUG:
         for subject, text in plan.lines():
             log.write(DEBUG, subject, text)
-    outside = _Outside(log)
+    outside = _Outside(claim, log)
     try:
         for step in steps(plan):
             _do(plan, step, outside)
@@ -165,6 +221,7 @@ def start(plan: Plan, log: Log) -> Started:
             destroy = plan.ephemeral.destroy_with(plan.idmap)
             outside.ends.insert(1, ("ephemeral", lambda: outside.reboots or destroy()))
     except BaseException:
+        claim.tell("ABORTING")
         _undo(outside)
         raise
     outside.page.unmap()
@@ -215,16 +272,17 @@ def _undo(outside: _Outside) -> None:
     outside.theirs.close()
     outside.page.unmap()
     _end(outside.ends, outside.log)
-    posix.close(outside.signals)
+    posix.close(outside.attention.signals)
 
 
-def _lock(plan: Plan, outside: _Outside) -> None:
-    held = lock.take(plan.lxcpath, plan.name)
-    outside.ends.append(("lock", lambda: posix.close(held)))
+def _claim(outside: _Outside) -> None:
+    outside.ends.append(("lock", lambda: outside.reboots or outside.claim.release()))
+    outside.claim.take()
 
 
 def _make_cgroups(plan: Plan, outside: _Outside) -> None:
     outside.cgroups = cgroups.make(plan.cgroups, outside.ends)
+    outside.claim.note_groups(outside.cgroups.paths)
 
 
 def _clone(plan: Plan, outside: _Outside) -> None:
@@ -254,7 +312,7 @@ def _begin_with_hooks(hooks: Hooks, outside: _Outside) -> None:
     """Run the pre-start hooks. Those of the end run whatever comes of it, and so of what these have begun."""
     outside.ends.append(("post-stop hook", lambda: _run_at_the_end(hooks, "post-stop", outside)))
     try:
-        hooks.run("pre-start", outside.log, outside.signals)
+        hooks.run("pre-start", outside.log, outside.attention)
     except BaseException:
         outside.ends.append(("stop hook", lambda: _run_at_the_end(hooks, "stop", outside)))
         raise
@@ -288,14 +346,14 @@ def _run_at_the_end(hooks: Hooks, kind: str, outside: _Outside) -> None:
     from minilxc.launch.hooks import Told
 
     told = Told(outside.pid, outside.namespaces, "reboot" if outside.reboots else "stop")
-    hooks.run_at_the_end(kind, outside.log, outside.signals, told)
+    hooks.run_at_the_end(kind, outside.log, outside.attention, told)
 
 
 def _run_start_host_hooks(plan: Plan, outside: _Outside) -> None:
     from minilxc.launch.hooks import Told
 
     assert plan.hooks is not None
-    plan.hooks.run("start-host", outside.log, outside.signals, Told(outside.pid))
+    plan.hooks.run("start-host", outside.log, outside.attention, Told(outside.pid))
 
 
 def _follow_output(outside: _Outside, text: str, descriptor: int) -> None:
@@ -352,7 +410,7 @@ def _wait_for_message(plan: Plan, outside: _Outside) -> None:
     """Wait until the child says something. Raises StartError when we are told to stop before that."""
     poll = select.poll()
     poll.register(outside.ours.fileno(), select.POLLIN)
-    poll.register(outside.signals, select.POLLIN)
+    outside.attention.register(poll)
     output = outside.output
     if output is not None:
         poll.register(output.descriptor, select.POLLIN)
@@ -362,7 +420,7 @@ def _wait_for_message(plan: Plan, outside: _Outside) -> None:
             return
         if output is not None and output.descriptor in ready and not output.read():
             poll.unregister(output.descriptor)
-        for number in process.read_signals(outside.signals):
+        for number in outside.attention.heed(ready):
             if number in _INTERRUPTS:
                 error = StartError(f"interrupted by signal {number}", plan.name, step="start")
                 error.status = 128 + number

@@ -60,6 +60,7 @@ class Plan:
     __slots__ = (
         "autodev",
         "cgroups",
+        "config",
         "console",
         "credentials",
         "death_signal",
@@ -96,6 +97,7 @@ class Plan:
     def __init__(
         self,
         *,
+        config: Config,
         name: str,
         lxcpath: str,
         with_init: bool,
@@ -128,6 +130,7 @@ class Plan:
         umask: int,
         wheres: tuple[tuple[str, str, str], ...],
     ) -> None:
+        self.config = config
         self.name = name
         self.lxcpath = lxcpath
         self.with_init = with_init
@@ -161,6 +164,11 @@ class Plan:
         self.wheres = wheres
         self.mapped = idmap is not None
         self.own_mounts = "mnt" in namespaces.new
+
+    def descriptors(self) -> tuple[int, ...]:
+        """What has been opened for the start: namespaces to join, and those whose ids mounts show."""
+        opened = tuple(join.descriptor for join in self.namespaces.joined)
+        return opened + (self.trees.descriptors() if self.trees is not None else ())
 
     def lines(self) -> Iterator[tuple[str, str]]:
         """The plan in words: (subject, what will be done), in the order of the steps."""
@@ -220,6 +228,7 @@ def make(
     command: Sequence[str],
     *,
     with_init: bool,
+    background: bool = False,
     prepare: Callable[[str, tuple[str, str] | None], Prepared],
     debug: Callable[[int, str, str], None],
     log_level: int = ERROR,
@@ -227,7 +236,7 @@ def make(
     """The plan for `config`.
 
     `command` takes the place of the config's program; `with_init` is the difference between execute
-    and start. `prepare(path, newer)` gives the filters of a policy, `newer` being None or the action
+    and start; in the `background` it has nothing of the caller's terminal. `prepare(path, newer)` gives the filters of a policy, `newer` being None or the action
     for calls newer than it and the place that says so; `debug(level, subject, text)` is the log,
     and `log_level` the level that was asked for, for hooks.
     Raises ConfigError, PolicyError, StartError or Refused. Makes nothing of the container; what it keeps
@@ -246,6 +255,7 @@ def make(
     autodev = config.get("lxc.autodev") and root.path is not None
     entries = mounts.from_config(config, root, debug)
     return Plan(
+        config=config,
         name=name,
         lxcpath=lxcpath,
         with_init=with_init,
@@ -262,7 +272,7 @@ def make(
         system_mounts=system_mounts.from_config(config, spaces, person, autodev),
         mounts=entries,
         autodev=autodev,
-        terminal=terminal.from_config(config, with_init, maps),
+        terminal=terminal.from_config(config, with_init, maps, background=background),
         console=terminal.console_from_config(config),
         sysctls=kernel_files.from_config(config, "lxc.sysctl", "/proc/sys"),
         proc_files=kernel_files.from_config(config, "lxc.proc", "/proc/self"),

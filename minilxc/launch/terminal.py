@@ -32,17 +32,18 @@ class Terminal:
 
     `instance`: the container sees an instance of devpts of its own with at most `maximum` of them;
     otherwise there is one for the console alone, which nobody sees. `stdio` are the standard
-    descriptors (0 to 2) that become the console, `size` what `window_size` says of them. `group`:
-    devpts' gid=5, when that is mapped.
+    descriptors (0 to 2) that become the console, `callers` those of them that are the caller's terminal, and
+    `size` what `window_size` says of that. `group`: devpts' gid=5, when that is mapped.
     """
 
-    __slots__ = ("console", "directory", "group", "instance", "maximum", "owner", "size", "stdio", "ttys")
+    __slots__ = ("callers", "console", "directory", "group", "instance", "maximum", "owner", "size", "stdio", "ttys")
 
     def __init__(
         self,
         *,
         console: bool,
         stdio: tuple[int, ...],
+        callers: tuple[int, ...],
         ttys: int,
         directory: str,
         instance: bool,
@@ -53,6 +54,7 @@ class Terminal:
     ) -> None:
         self.console = console
         self.stdio = stdio
+        self.callers = callers
         self.ttys = ttys
         self.directory = directory
         self.instance = instance
@@ -74,14 +76,23 @@ class Console:
 
     `path` is the peer (None: the caller's terminal), `log` a file that gets what is written to the
     console, at most `limit` bytes of it (0: all), and `rotate` whether a full one is kept as FILE.1.
-    `where` is the line that names `path`.
+    `remembers` is how many bytes of what was written last are kept for who asks. `where` is the line that
+    names `path`.
     """
 
-    __slots__ = ("limit", "log", "path", "rotate", "where")
+    __slots__ = ("limit", "log", "path", "remembers", "rotate", "where")
 
     def __init__(
-        self, *, path: str | None, where: str | None, log: str | None, limit: int, rotate: bool
+        self,
+        *,
+        path: str | None,
+        where: str | None,
+        log: str | None,
+        limit: int,
+        rotate: bool,
+        remembers: int = 0,
     ) -> None:
+        self.remembers = remembers
         self.path = path
         self.where = where
         self.log = log
@@ -90,25 +101,36 @@ class Console:
 
 
 def console_from_config(config: Config) -> Console:
-    """The host's side of the console. As in LXC, a size is at least a page, and a power of two."""
-    size = config.get("lxc.console.size")
+    """The host's side of the console. As in LXC, sizes are at least a page, and powers of two."""
     return Console(
         path=config.get("lxc.console.path"),
         where=config.where("lxc.console.path"),
         log=config.get("lxc.console.logfile"),
-        limit=1 << (max(size, _PAGE) - 1).bit_length() if size else 0,
+        limit=_rounded(config.get("lxc.console.size")),
         rotate=config.get("lxc.console.rotate"),
+        remembers=_rounded(config.get("lxc.console.buffer.size")),
     )
 
 
-def from_config(config: Config, with_init: bool, idmap: IdMaps | None) -> Terminal | None:
-    """The pseudo terminals, if any. Under `execute` (`with_init`) nobody uses ttys, and none are made, as in LXC."""
+def _rounded(size: int) -> int:
+    return 1 << (max(size, _PAGE) - 1).bit_length() if size else 0
+
+
+def from_config(
+    config: Config, with_init: bool, idmap: IdMaps | None, *, background: bool = False
+) -> Terminal | None:
+    """The pseudo terminals, if any. Under `execute` (`with_init`) nobody uses ttys, and none are made, as in LXC.
+
+    In the `background` the console is all that the payload has for its standard descriptors.
+    """
     console = config.get("lxc.console.path") != "none"
     wanted, ptys = config.get("lxc.tty.max"), config.get("lxc.pty.max")
     ttys = 0 if with_init else wanted
     if config.get("lxc.rootfs.path") is None or not (console or ttys or ptys):
         return None
-    stdio = tuple(descriptor for descriptor in range(3) if posix.isatty(descriptor)) if console else ()
+    callers: tuple[int, ...] = ()
+    if console and not background:
+        callers = tuple(descriptor for descriptor in range(3) if posix.isatty(descriptor))
     group = idmap is None or any(
         entry.kind == "g" and entry.inside <= 5 < entry.inside + entry.count
         for entry in config.get("lxc.idmap")
@@ -116,14 +138,15 @@ def from_config(config: Config, with_init: bool, idmap: IdMaps | None) -> Termin
     directory = config.get("lxc.tty.dir")
     return Terminal(
         console=console,
-        stdio=stdio,
+        stdio=(0, 1, 2) if console and background else callers,
+        callers=callers,
         ttys=ttys,
         directory=f"{directory.strip('/')}/" if directory else "",
         instance=ptys > 0,
         maximum=wanted + ptys,
         group=group,
         owner=config.get("lxc.init.uid"),
-        size=window_size(stdio[0]) if stdio else 0,
+        size=window_size(callers[0]) if callers else 0,
     )
 
 

@@ -45,6 +45,11 @@ class Trees:
         self.root_ids = root_ids
         self.mounts = mounts
 
+    def descriptors(self) -> tuple[int, ...]:
+        """The user namespaces that are open for it."""
+        found = {namespace for _, namespace in self.mounts} | {self.root_ids}
+        return tuple(descriptor for descriptor in found if descriptor not in (None, CONTAINER))
+
     def send_rootfs(self, rootfs: Rootfs, pid: int, channel: Channel) -> None:
         """Parent: make the root file system and hand it to the child `pid`. Raises OSError."""
         tree = root_file_system.make(rootfs)

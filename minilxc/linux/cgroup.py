@@ -204,8 +204,13 @@ def _write(descriptor: int, name: str, text: str) -> None:
 
 
 def thaw(group: str) -> None:
-    """Let go on what is frozen in `group` and below it, in the freezer of version 1. Never raises OSError."""
-    _visit(group, lambda descriptor: _write(descriptor, "freezer.state", "THAWED"))
+    """Let go on what is frozen in `group` and below it. Never raises OSError."""
+
+    def let_go(descriptor: int) -> None:
+        _write(descriptor, "freezer.state", "THAWED")
+        _write(descriptor, "cgroup.freeze", "0")
+
+    _visit(group, let_go)
 
 
 def end_processes(groups: list[str]) -> bool:
@@ -244,3 +249,34 @@ def end_processes(groups: list[str]) -> bool:
     for _, pidfd in opened:
         posix.close(pidfd)
     return not listed
+
+
+def freeze(group: str) -> None:
+    """Ask for all processes of `group` and below it to stop; `freezer_state` tells when they have.
+
+    Raises OSError (FileNotFoundError: the group's hierarchy does not freeze).
+    """
+    if group_has(group, "cgroup.freeze"):
+        write_text(f"{group}/cgroup.freeze", "1")
+    else:
+        write_text(f"{group}/freezer.state", "FROZEN")
+
+
+def freezer_state(group: str) -> str | None:
+    """FROZEN, FREEZING or THAWED; None where the group's hierarchy does not freeze.
+
+    cgroup-v1/freezer-subsystem.rst; cgroup-v2.rst, cgroup.freeze.
+    """
+    try:
+        if group_has(group, "cgroup.freeze"):
+            if read_text(f"{group}/cgroup.freeze").strip() == "0":
+                return "THAWED"
+            return "FROZEN" if "\nfrozen 1" in f"\n{read_text(f'{group}/cgroup.events')}" else "FREEZING"
+        return read_text(f"{group}/freezer.state").strip()
+    except OSError:
+        return None
+
+
+def group_has(group: str, file: str) -> bool:
+    """Whether a group has a file of this name."""
+    return posix.access(f"{group}/{file}", posix.F_OK)

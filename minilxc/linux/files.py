@@ -91,6 +91,20 @@ def normalized(path: str) -> str:
     return "/" + "/".join(names)
 
 
+def canonical(path: str) -> str:
+    """`path` with its links followed, as os.path.realpath; what is not there yet is worked out as text."""
+    try:
+        folder = posix.open(path, posix.O_PATH | posix.O_CLOEXEC)
+    except OSError:
+        return normalized(path)
+    try:
+        return posix.readlink(f"/proc/self/fd/{folder}")
+    except OSError:
+        return normalized(path)
+    finally:
+        posix.close(folder)
+
+
 def read_text(path: str) -> str:
     """The content of a small file of procfs or sysfs. Raises OSError."""
     descriptor = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)

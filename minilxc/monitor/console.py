@@ -1,101 +1,38 @@
-"""Stay with a container until it ends: forward signals, carry the console, hand on the status."""
+"""The console on the host's side: bytes between its master and who is connected to it."""
 
 from __future__ import annotations
 
-import _signal
+import _socket
 import posix
 import select
 
 from minilxc.errors import StartError
-from minilxc.launch.parent import start
-from minilxc.linux import process
 from minilxc.linux.terminal import set_window_size, window_size
-from minilxc.log import INFO
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from minilxc.launch.parent import Started
     from minilxc.launch.plan import Plan
-    from minilxc.log import Log
     from minilxc.monitor.console_log import ConsoleLog
 
 _CHUNK = 4096
 _ROOM = 256  # bytes that a terminal takes at once when it says that it takes some
 _PATIENCE_MS = 1000  # for who does not read what the container has written last
-_ENDING = (_signal.SIGTERM, _signal.SIGINT, _signal.SIGQUIT, _signal.SIGHUP)
 
 
-def run(plan: Plan, log: Log) -> int:
-    """Start the container and stay with it. Returns its exit status: that of process 1, or 128 + signal.
-
-    Raises StartError when it could not be started; nothing of it is left then.
-    """
-    peer = _Peer(plan)
-    started = start(plan, log)
-    console = None
-    # To an init SIGHUP means to read its configuration again. That the terminal has gone is no reason for
-    # that, but one to end; as LXC has it. A program that `execute` runs knows best.
-    hangup = _signal.SIGHUP if plan.with_init else _signal.SIGTERM
-    try:
-        console = _Console(started.console, peer) if started.console is not None else None
-        # A short-lived payload may have ended during the start, and its SIGCHLD been read there.
-        status = _on_signals(started, console, hangup)
-        while status is None:
-            poll = select.poll()
-            poll.register(started.signals, select.POLLIN)
-            for descriptor, events in console.wanted().items() if console else ():
-                poll.register(descriptor, events)
-            for descriptor, events in poll.poll():
-                if descriptor == started.signals:
-                    status = _on_signals(started, console, hangup)
-                elif console:
-                    console.serve(descriptor, events)
-        if console:
-            console.drain()
-        log.write(INFO, "stop", f"process 1 ended with status {status}")
-        return status
-    finally:
-        if console:
-            console.restore()
-        started.finish()
-
-
-def _on_signals(started: Started, console: _Console | None, hangup: int) -> int | None:
-    """Handle what has arrived, `hangup` standing for SIGHUP. The container's status when it has ended."""
-    for number in process.read_signals(started.signals):
-        if number == _signal.SIGWINCH and console:
-            console.resize()
-        elif number != _signal.SIGCHLD:
-            if number in _ENDING:
-                started.thaw()
-            try:
-                process.pidfd_send_signal(started.pidfd, hangup if number == _signal.SIGHUP else number)
-            except ProcessLookupError:
-                pass  # its end is seen below
-    pid, result = posix.waitpid(started.pid, posix.WNOHANG)
-    if pid == 0:
-        return None
-    code = posix.waitstatus_to_exitcode(result)
-    started.reboots = (
-        code == -_signal.SIGHUP
-    )  # how process 1 ends when it calls reboot(2) in its pid namespace
-    return code if code >= 0 else 128 - code
-
-
-class _Peer:
+class Peer:
     """What stands at the other end of the console: a terminal, the caller's or another, or nothing at all.
 
     Opened before the container exists, so that a wrong path is told while nothing has been started.
     """
 
-    __slots__ = ("keyboard", "log", "screens")
+    __slots__ = ("keyboard", "log", "remembers", "screens")
 
     def __init__(self, plan: Plan) -> None:
         self.keyboard: int | None = None
         screens: list[int] = []
-        stdio = plan.terminal.stdio if plan.terminal is not None else ()
+        stdio = plan.terminal.callers if plan.terminal is not None else ()
         if plan.console.path not in (None, "none"):
             screens.append(_open_terminal(plan, plan.console.path))
             self.keyboard = screens[0]
@@ -107,24 +44,30 @@ class _Peer:
             from minilxc.monitor.console_log import ConsoleLog
 
             self.log = ConsoleLog(plan.console, plan.name)
+        self.remembers = plan.console.remembers
         self.screens = tuple(screens)
 
 
-class _Console:
-    """Carries bytes between the console's master and its peer.
+class Console:
+    """Carries bytes between the console's master and its peers.
 
-    Nobody who does not read holds the monitor: what cannot be written yet is kept, and its source not read.
+    Nobody who does not read holds the monitor: what cannot be written yet is kept, and its source not read;
+    what a peer that has joined does not read is lost to them. `remembers` is how many bytes of what was
+    written last are kept.
     """
 
-    __slots__ = ("_open", "_waiting", "keyboard", "log", "master", "saved", "screens")
+    __slots__ = ("_feeds", "_last", "_open", "_waiting", "keyboard", "log", "master", "remembers", "saved", "screens")
 
-    def __init__(self, master: int, peer: _Peer) -> None:
+    def __init__(self, master: int, peer: Peer) -> None:
         self.master = master
         self.keyboard = peer.keyboard
         self.screens = peer.screens
         self.log = peer.log
+        self.remembers = peer.remembers
+        self._last = b""
         self._open = {master} if peer.keyboard is None else {master, peer.keyboard}
         self._waiting: dict[int, bytes] = {}
+        self._feeds: dict[int, _socket.socket] = {}
         self.saved: list[Any] | None = None
         if peer.keyboard is not None:
             import termios
@@ -133,6 +76,33 @@ class _Console:
             self.saved = termios.tcgetattr(peer.keyboard)
             tty.setraw(peer.keyboard, termios.TCSANOW)
             self.resize()  # it may have changed since the plan
+
+    # Those who join
+
+    def join(self) -> tuple[int, int]:
+        """Let one more see and write the console: the descriptor for them, and ours, which tells who they are."""
+        ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_STREAM)
+        ours.setblocking(False)
+        self._feeds[ours.fileno()] = ours
+        self._open.add(ours.fileno())
+        return theirs.detach(), ours.fileno()
+
+    def leave(self, feed: int) -> None:
+        """One who has joined has gone."""
+        end = self._feeds.pop(feed, None)
+        if end is not None:
+            self._open.discard(feed)
+            self._waiting.pop(feed, None)
+            end.close()
+
+    def written(self, *, clear: bool) -> bytes:
+        """What was written last, as far as it is remembered; with `clear` it is forgotten."""
+        found = self._last
+        if clear:
+            self._last = b""
+        return found
+
+    # Carrying
 
     def wanted(self) -> dict[int, int]:
         """What to wait for: poll(2)'s events by descriptor."""
@@ -144,29 +114,50 @@ class _Console:
 
     def serve(self, descriptor: int, events: int) -> None:
         """Do what a descriptor is ready for."""
-        if descriptor in self._waiting:
-            if events & ~select.POLLIN:
-                self._push(descriptor)
+        if descriptor in self._waiting and events & ~select.POLLIN:
+            self._push(descriptor)
         elif descriptor in self._open and not self._carry(descriptor):
             self._open.discard(descriptor)
+            if descriptor in self._feeds:
+                self.leave(descriptor)
 
     def _targets(self, source: int) -> tuple[int, ...]:
-        return (self.master,) if source == self.keyboard else self.screens
+        return self.screens if source == self.master else (self.master,)
 
     def _carry(self, source: int) -> bool:
         """Take what `source` has; whether more may come."""
         try:
             data = posix.read(source, _CHUNK)
+        except BlockingIOError:
+            return True
         except OSError:  # EIO: nobody has the console open any more
             return False
-        if source == self.keyboard:
-            self._waiting[self.master] = data or b"\x04"  # end of input is ^D on a terminal
-        elif data:
+        if source != self.master:
+            if not data and source == self.keyboard:
+                data = b"\x04"  # end of input is ^D on a terminal
+                self._waiting[self.master] = data
+                return False
+            if data:
+                self._waiting[self.master] = data
+            return bool(data)
+        if data:
             for screen in self.screens:
                 self._waiting[screen] = self._waiting.get(screen, b"") + data
+            self._feed(data)
             if self.log is not None:
                 self.log.write(data)
+            if self.remembers:
+                self._last = (self._last + data)[-self.remembers :]
         return bool(data)
+
+    def _feed(self, data: bytes) -> None:
+        for feed in list(self._feeds.values()):
+            try:
+                feed.send(data)
+            except BlockingIOError:
+                pass
+            except OSError:
+                self.leave(feed.fileno())
 
     def _push(self, target: int) -> None:
         """Write as much as goes without waiting."""
@@ -183,7 +174,7 @@ class _Console:
         posix.set_blocking(self.master, False)
         self._waiting.pop(self.master, None)
         while True:
-            while not self._waiting and self._carry(self.master):
+            while not self._waiting and self._has_more():
                 pass
             if not self._waiting:
                 return
@@ -196,16 +187,27 @@ class _Console:
             for target, _ in ready:
                 self._push(target)
 
+    def _has_more(self) -> bool:
+        poll = select.poll()
+        poll.register(self.master, select.POLLIN)
+        return bool(poll.poll(0)) and self._carry(self.master)
+
     def resize(self) -> None:
         """Give the console the size of the caller's terminal."""
         if self.keyboard is not None:
             try:
-                set_window_size(self.master, window_size(self.keyboard))
+                self.set_size(window_size(self.keyboard))
             except OSError:
                 pass  # it has hung up
 
+    def set_size(self, size: int) -> None:
+        """Give the console a size, as `window_size` tells it. Raises OSError."""
+        set_window_size(self.master, size)
+
     def restore(self) -> None:
-        """Give the caller's terminal back as it was."""
+        """Give the caller's terminal back as it was; hang up on those who have joined."""
+        for feed in list(self._feeds):
+            self.leave(feed)
         if self.saved is not None and self.keyboard is not None:
             import termios
 

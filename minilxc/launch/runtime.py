@@ -1,0 +1,156 @@
+"""What is kept of a container while it runs: a folder in the state directory, for its monitor's socket.
+
+The state directory is our own and closed to others, so nobody else reaches a socket there; an abstract
+name could be reached by every container that shares the host's network. Below it is a folder for each
+path of containers, and below that one for each container that runs. It goes with its container. What a
+monitor that was killed has left is found there by the next command, with the groups that it has made.
+
+Who makes or removes one holds a lock (flock(2)) on the folder above it, for that moment.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import posix
+from _blake2 import blake2b
+
+from minilxc.launch import lock
+from minilxc.linux.files import canonical, decode, encode
+
+SOCKET = "command"
+GROUPS = "groups"
+
+_FOLDER = posix.O_RDONLY | posix.O_DIRECTORY | posix.O_NOFOLLOW | posix.O_CLOEXEC
+
+
+def place(lxcpath: str) -> str:
+    """The folder of all containers of `lxcpath` that run. Raises StartError when there can be none."""
+    return f"{lock.state_directory()}/{blake2b(encode(canonical(lxcpath)), digest_size=8).hexdigest()}"
+
+
+def names(lxcpath: str) -> list[str]:
+    """The containers of `lxcpath` that run, or of which a killed monitor has left something."""
+    try:
+        return sorted(posix.listdir(place(lxcpath)))
+    except OSError:
+        return []
+
+
+def open_folder(lxcpath: str, name: str) -> int:
+    """The folder of a container. Raises OSError when there is none."""
+    return posix.open(f"{place(lxcpath)}/{name}", _FOLDER)
+
+
+class Runtime:
+    """The folder of a container that is ours, as we hold its name. `folder` is a descriptor of it."""
+
+    __slots__ = ("_name", "_place", "folder")
+
+    def __init__(self, lxcpath: str, name: str) -> None:
+        """Make it. What is in it already is of a monitor that was killed, and is removed. Raises OSError."""
+        lock.open_state_directory()
+        self._place = place(lxcpath)
+        self._name = name
+        above = _open_locked(self._place)
+        try:
+            try:
+                posix.mkdir(name, 0o700, dir_fd=above)
+            except FileExistsError:
+                pass
+            self.folder = posix.open(name, _FOLDER, dir_fd=above)
+            _empty(self.folder)
+        finally:
+            posix.close(above)
+
+    def note_groups(self, paths: list[str]) -> None:
+        """Have the container's groups be found when its monitor is killed. Raises OSError."""
+        file = posix.open(
+            GROUPS, posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC | posix.O_CLOEXEC, 0o600, dir_fd=self.folder
+        )
+        try:
+            posix.write(file, encode("\n".join(paths)))
+        finally:
+            posix.close(file)
+
+    def remove(self) -> None:
+        """Remove the folder; the container has ended. Raises OSError."""
+        above = _open_locked(self._place)
+        try:
+            _empty(self.folder)
+            posix.close(self.folder)
+            _remove(above, self._name, self._place)
+        finally:
+            posix.close(above)
+
+
+def groups(lxcpath: str, name: str) -> list[str]:
+    """The groups of a container, as its monitor has noted them."""
+    try:
+        folder = open_folder(lxcpath, name)
+    except OSError:
+        return []
+    try:
+        file = posix.open(GROUPS, posix.O_RDONLY | posix.O_CLOEXEC, dir_fd=folder)
+    except OSError:
+        return []
+    finally:
+        posix.close(folder)
+    try:
+        return decode(posix.read(file, 65536)).splitlines()
+    finally:
+        posix.close(file)
+
+
+def clean_up(lxcpath: str, name: str) -> None:
+    """Remove what a killed monitor has left of a container that nobody holds. Never raises OSError."""
+    path = place(lxcpath)
+    try:
+        above = posix.open(path, _FOLDER)
+    except OSError:
+        return
+    try:
+        fcntl.flock(above, fcntl.LOCK_EX)
+        if lock.holder(lxcpath, name):
+            return
+        folder = posix.open(name, _FOLDER, dir_fd=above)
+        _empty(folder)
+        posix.close(folder)
+        _remove(above, name, path)
+    except OSError:
+        pass
+    finally:
+        posix.close(above)
+
+
+def _open_locked(path: str) -> int:
+    """The folder `path`, made where it is missing, locked."""
+    while True:
+        try:
+            posix.mkdir(path, 0o700)
+        except FileExistsError:
+            pass
+        try:
+            folder = posix.open(path, _FOLDER)
+        except FileNotFoundError:
+            continue  # the last container in it has just ended
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        try:
+            if posix.stat(path).st_ino == posix.fstat(folder).st_ino:
+                return folder
+        except FileNotFoundError:
+            pass
+        posix.close(folder)
+
+
+def _empty(folder: int) -> None:
+    for name in posix.listdir(folder):
+        posix.unlink(name, dir_fd=folder)
+
+
+def _remove(above: int, name: str, path: str) -> None:
+    posix.rmdir(name, dir_fd=above)
+    try:
+        posix.rmdir(path)
+    except OSError:
+        pass  # other containers run
+

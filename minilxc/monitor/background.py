@@ -1,0 +1,112 @@
+"""A start in the background: a process of its own becomes the container's monitor, and says how the start went."""
+
+from __future__ import annotations
+
+import posix
+
+from minilxc.errors import MinilxcError, StartError
+from minilxc.launch import channel
+from minilxc.launch.program import close_descriptors
+from minilxc.log import ERROR
+from minilxc.monitor import life
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+    from minilxc.launch.channel import Channel
+    from minilxc.launch.plan import Plan
+    from minilxc.log import Log
+
+STARTED = b"S"  # monitor: the container runs; the number of its process 1
+FAILED = b"E"  # monitor: it does not, and why
+
+
+def start(plan: Plan, log: Log, pidfile: str | None = None) -> int:
+    """Start the container in the background; returns when its program is being executed, with its pid.
+
+    The number of the monitor goes to `pidfile`. Raises StartError, with what the monitor says; nothing is
+    left of the container then, as when the caller is killed before this returns.
+    """
+    ours, theirs = channel.pair()
+    # In between stands a process that ends at once: the monitor is nobody's child, so nobody has to wait for it.
+    between = posix.fork()
+    if between == 0:
+        try:
+            if posix.fork():
+                posix._exit(0)
+            ours.close()
+            _be_monitor(plan, log, theirs, pidfile)
+        finally:
+            posix._exit(1)
+    theirs.close()
+    try:
+        posix.waitpid(between, 0)
+        kind, text, _ = ours.receive()
+    finally:
+        ours.close()
+    if kind == STARTED:
+        return int(text)
+    if kind == FAILED:
+        what, where, hint, step, number, status = text.split("\0")
+        error = StartError(what, where or None, hint or None, step=step, errno=int(number))
+        error.status = int(status)
+        raise error
+    raise StartError("the monitor ended before it could say why", plan.name, step="start")
+
+
+def _be_monitor(plan: Plan, log: Log, owner: Channel, pidfile: str | None) -> NoReturn:
+    posix.setsid()
+    null = posix.open("/dev/null", posix.O_RDWR)
+    for descriptor in (0, 1):
+        posix.dup2(null, descriptor)
+    close_descriptors((owner.fileno(), *plan.descriptors(), *log.descriptors()))
+
+    def running(pid: int) -> bool:
+        try:
+            owner.send(STARTED, str(pid))
+        except BrokenPipeError:
+            return False
+        owner.close()
+        nothing = posix.open("/dev/null", posix.O_RDWR | posix.O_CLOEXEC)
+        posix.dup2(nothing, 2)  # so far what an end has to complain of is for the caller
+        posix.close(nothing)
+        return True
+
+    status = 1
+    try:
+        if pidfile is not None:
+            _write(pidfile, f"{posix.getpid()}\n")
+        try:
+            status = life.run(plan, log, owner=owner.fileno(), running=running)
+        finally:
+            if pidfile is not None:
+                posix.unlink(pidfile)
+    except MinilxcError as error:
+        _tell(owner, plan, log, error)
+    except OSError as error:
+        what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        _tell(owner, plan, log, StartError(what, plan.name, errno=error.errno or 0))
+    except Exception as error:  # noqa: BLE001  a bug is told, too
+        _tell(owner, plan, log, StartError(f"a bug: {type(error).__name__}: {error}", plan.name))
+    finally:
+        posix._exit(status)
+
+
+def _tell(owner: Channel, plan: Plan, log: Log, error: MinilxcError) -> None:
+    """Have the caller know what keeps the container from running; once it runs only the log can."""
+    log.write(ERROR, "start", str(error))
+    step, number = (error.step, error.errno) if isinstance(error, StartError) else ("", 0)
+    parts = (error.what, error.where or "", error.hint or "", step, str(number), str(error.status))
+    try:
+        owner.send(FAILED, "\0".join(parts))
+    except OSError:
+        pass  # they have gone, or been told that it runs
+
+
+def _write(path: str, text: str) -> None:
+    file = posix.open(path, posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC | posix.O_CLOEXEC, 0o644)
+    try:
+        posix.write(file, text.encode())
+    finally:
+        posix.close(file)
