@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 GO = b"G"  # parent: go on
 ASK = b"A"  # child: do what the text names, of the parent's steps that come during the child's
+BORN = b"B"  # of who enters a container: the process in it, as a descriptor
+REQUEST = b"R"  # to who enters: descriptors, see minilxc.launch.enter
 TREES = b"D"  # parent: detached mounts that it has made, as descriptors, and which they are
 TERMINALS = b"T"  # child: the masters of the pseudo terminals, as descriptors
 FAILED = b"E"  # child: a step failed
@@ -118,6 +120,12 @@ def fail(channel: Channel, step: str, error: BaseException) -> NoReturn:
         posix._exit(1)
 
 
+def inherited(descriptor: int) -> Channel:
+    """The end that was handed over as a descriptor; it is closed by execve."""
+    posix.set_inheritable(descriptor, False)
+    return Channel(_socket.socket(fileno=descriptor))
+
+
 def pair() -> tuple[Channel, Channel]:
     """The parent's and the child's end."""
     first, second = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
@@ -129,8 +137,9 @@ class Page:
 
     __slots__ = ("_address", "_cells")
 
-    def __init__(self) -> None:
-        self._address = shared_page()
+    def __init__(self, file: int = -1) -> None:
+        """Make one; or share the one that is the first page of `file`, a descriptor."""
+        self._address = shared_page(file)
         self._cells = (c_int * 3).from_address(self._address)
 
     @property

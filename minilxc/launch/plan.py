@@ -20,7 +20,7 @@ from minilxc.launch import (
     terminal,
 )
 from minilxc.linux import process
-from minilxc.linux.files import exists, is_folder
+from minilxc.linux.files import exists, is_folder, read_text
 from minilxc.linux.syscalls import ENODEV
 from minilxc.log import ERROR
 
@@ -347,9 +347,9 @@ def _own_core(config: Config) -> bool:
 
 
 def _current_umask() -> int:
-    mask = posix.umask(0)
-    posix.umask(mask)
-    return mask
+    # umask(2) could only tell by changing it, for all threads of a Python program. proc_pid_status(5)
+    lines = read_text("/proc/self/status").split("\n", 2)
+    return int(lines[1].removeprefix("Umask:"), 8)
 
 
 # Which namespace a sysctl, or a folder of them, belongs to; all of net.* to the network namespace.

@@ -31,6 +31,7 @@ from minilxc.linux.syscalls import (
 
 # clone(2)
 CLONE_NEWTIME = 0x00000080
+CLONE_PARENT = 0x00008000
 CLONE_PIDFD = 0x00001000
 CLONE_INTO_CGROUP = 0x200000000
 
@@ -55,7 +56,8 @@ _after_fork_in_child = function("PyOS_AfterFork_Child", result=None, held=True)
 def fork_into(flags: int, group: int | None = None) -> tuple[int, int]:
     """Fork with `flags` (CLONE_NEW*) and return (pid, pidfd); in the child (0, -1). clone3(2), Linux 5.7.
 
-    `group` is a descriptor of a control group of version 2, for the child to be born in.
+    `group` is a descriptor of a control group of version 2, for the child to be born in. With CLONE_PARENT
+    it is the parent of this process that has a new child.
 
     The interpreter's own fork handlers run in both, as in os.fork(). The process must have one
     thread: the child of a raw clone may not wait for a lock of libc that another thread holds.
@@ -65,7 +67,7 @@ def fork_into(flags: int, group: int | None = None) -> tuple[int, int]:
     # struct clone_args: flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls,
     # set_tid, set_tid_size, cgroup
     flags |= CLONE_PIDFD if group is None else CLONE_PIDFD | CLONE_INTO_CGROUP
-    arguments = words(flags, addressof(pidfd), 0, 0, _SIGCHLD, 0, 0, 0, 0, 0, group or 0)
+    arguments = words(flags, addressof(pidfd), 0, 0, 0 if flags & CLONE_PARENT else _SIGCHLD, 0, 0, 0, 0, 0, group or 0)
     _before_fork()
     pid = _clone3(NR_CLONE3, addressof(arguments), 8 * len(arguments))
     if pid == 0:
@@ -165,9 +167,13 @@ def read_signals(descriptor: int) -> list[int]:
     return [int.from_bytes(raw[at : at + 4], sys.byteorder) for at in range(0, len(raw), _SIGINFO_BYTES)]
 
 
-def shared_page() -> int:
-    """The address of a zeroed page which children keep sharing after fork. mmap(2)."""
-    address = _mmap(None, _PAGE, _PROT_READ | _PROT_WRITE, _MAP_SHARED | _MAP_ANONYMOUS, -1, 0)
+def shared_page(file: int = -1) -> int:
+    """The address of a zeroed page which children keep sharing after fork. mmap(2).
+
+    With a `file`, a descriptor, it is the first page of that, which others can map too.
+    """
+    flags = _MAP_SHARED if file >= 0 else _MAP_SHARED | _MAP_ANONYMOUS
+    address = _mmap(None, _PAGE, _PROT_READ | _PROT_WRITE, flags, file, 0)
     if address in (None, _MAP_FAILED):
         raise os_error("mmap")
     return address

@@ -24,7 +24,7 @@ NR_OPENAT2 = 437
 NR_MOUNT_SETATTR = 442
 
 # errno(3); the module `errno` takes 0.1 ms to make its 130 names
-EPERM, ENOENT, ENOEXEC, EACCES, EBUSY, ENODEV, ENOTDIR = 1, 2, 8, 13, 16, 19, 20
+EPERM, ENOENT, ESRCH, ENOEXEC, EACCES, EBUSY, ENODEV, ENOTDIR = 1, 2, 3, 8, 13, 16, 19, 20
 EINVAL, EROFS, ENOSYS, ELOOP = 22, 30, 38, 40
 
 # What is older and has no wrapper in glibc: seccomp, pivot_root, keyctl.

@@ -13,6 +13,8 @@ _POWER = posix.uname().machine.startswith("ppc")
 _TIOCGWINSZ = 0x40087468 if _POWER else 0x5413
 _TIOCSWINSZ = 0x80087467 if _POWER else 0x5414
 
+_TIOCGPTPEER = 0x20005441 if _POWER else 0x5441
+
 _unlockpt = function("unlockpt", c_int)
 _ptsname_r = function("ptsname_r", c_int, c_void_p, c_long)
 
@@ -29,6 +31,12 @@ def pty_number(master: int) -> int:
     if number != 0:
         raise os_error("pseudo terminal", number)
     return int(bytes(name).partition(b"\0")[0].rpartition(b"/")[2])
+
+
+def open_peer(master: int) -> int:
+    """The other end of `master`, opened wherever its devpts is. TIOCGPTPEER of ioctl_tty(2), Linux 4.13."""
+    flags = posix.O_RDWR | posix.O_NOCTTY | posix.O_CLOEXEC
+    return check(ioctl(master, _TIOCGPTPEER, flags), "pseudo terminal")
 
 
 def set_controlling_terminal(slave: int) -> None:

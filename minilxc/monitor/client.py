@@ -86,13 +86,21 @@ class Connection:
         while True:
             left = None if deadline is None else max(deadline - time.monotonic(), 0.0)
             try:
-                _, facts, descriptors = self._receive(left)
-            except NotRunning:
-                return
+                state = self.next_state(left)
             except Hangs:
                 raise TimeoutError from None
-            protocol.close(descriptors)
-            yield facts[0]
+            if state is None:
+                return
+            yield state
+
+    def next_state(self, timeout: float | None = None) -> str | None:
+        """The next state of one who watches; None when the container has ended. Raises Hangs when none comes."""
+        try:
+            _, facts, descriptors = self._receive(timeout)
+        except NotRunning:
+            return None
+        protocol.close(descriptors)
+        return facts[0]
 
     def _receive(self, timeout: float | None) -> tuple[str, list[str], list[int]]:
         poll = select.poll()

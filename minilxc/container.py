@@ -1,0 +1,503 @@
+"""Containers from Python: `Container` and `list_containers`, which the commands are made of.
+
+    from minilxc import Container
+
+    with Container("c1") as c:      # stopped at the end
+        c.start()
+        print(c.attach(["id"], capture_output=True, text=True).stdout)
+
+Everything may be called from threads. A start forks this process: what becomes the container's monitor is a
+copy of it, which only runs minilxc's own code.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
+
+from minilxc.config.parse import Config
+from minilxc.errors import MinilxcError
+from minilxc.launch import lock, runtime
+from minilxc.launch.plan import check_name
+from minilxc.linux.files import is_file
+from minilxc.log import ERROR, NAMES, Log
+from minilxc.monitor import background, client, planning
+from minilxc.monitor.client import Hangs, NotRunning
+from minilxc.monitor.desk import ABORTING, FREEZING, FROZEN, RUNNING, STARTING, STOPPED, STOPPING, THAWED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from minilxc.monitor.client import Connection
+
+__all__ = ["STATES", "Container", "Settings", "list_containers"]
+
+STATES = (STOPPED, STARTING, RUNNING, STOPPING, ABORTING, FREEZING, FROZEN, THAWED)
+"""All states, as LXC has them. THAWED is told on the way from FROZEN to RUNNING, and never stays."""
+
+_STOP_SECONDS = 60.0
+_FREEZE_SECONDS = 10.0
+_AGAIN_SECONDS = 0.01  # between two questions whether a group is frozen
+
+
+class Info(NamedTuple):
+    """What a container is at the moment.
+
+    `pid` is the number of its process 1 as this process sees it, `monitor` that of its monitor, `since` when
+    it came to its state (seconds since 1970), `config` the file that it was started with, `verb` whether by
+    "start" or "execute"; None or "" where it does not run.
+    """
+
+    state: str
+    pid: int | None = None
+    monitor: int | None = None
+    since: float | None = None
+    config: str = ""
+    verb: str = ""
+
+
+class Settings:
+    """A container's config: `settings["lxc.uts.name"]` is the value as it is written, of a key with several lines
+    the last; `get_all` has all of them. What is set here counts for the next start, on top of the file, and is
+    not written to it.
+    """
+
+    def __init__(self, container: Container) -> None:
+        self._container = container
+        self._defines: list[tuple[str, str]] = []
+
+    def __getitem__(self, key: str) -> str:
+        """Raises KeyError where the config has no such line, ConfigError for a config that cannot be read."""
+        found = self.get_all(key)
+        if not found:
+            raise KeyError(key)
+        return found[-1]
+
+    def __setitem__(self, key: str, value: str) -> None:
+        """Raises ConfigError when the key or the value is wrong."""
+        Config.from_text(f"{key} = {value}\n".encode(errors="surrogateescape"), "<python>")
+        self._defines.append((key, value))
+
+    def __contains__(self, key: str) -> bool:
+        return bool(self.get_all(key))
+
+    def get_all(self, key: str) -> list[str]:
+        """All values of a key, in order; of a group such as lxc.net.0 those of the keys in it."""
+        return [value for name, value, _ in self.lines() if name == key or name.startswith(f"{key}.")]
+
+    def lines(self) -> list[tuple[str, str, str]]:
+        """The lines in force: (key, value, where). Of a container that runs those that it was started with."""
+        return self._container._lines()
+
+    @property
+    def defines(self) -> list[str]:
+        """What has been set here, as -s takes it."""
+        return [f"{key}={value}" for key, value in self._defines]
+
+
+class Container:
+    """A container by its name, whether it runs, is only defined, or does not exist yet.
+
+    `path` is the folder of containers (default: /var/lib/lxc, or ~/.local/share/lxc of a user), `config_file`
+    a config other than PATH/NAME/config. As a context manager it is stopped at the end.
+    Raises UsageError for a name that none can have.
+    """
+
+    def __init__(
+        self, name: str, path: str | os.PathLike[str] | None = None, *, config_file: str | os.PathLike[str] | None = None
+    ) -> None:
+        self.name = check_name(name)
+        self.path = lock.default_path() if path is None else os.fspath(path)
+        self.config_file = f"{self.path}/{name}/config" if config_file is None else os.fspath(config_file)
+        self.config = Settings(self)
+
+    def __repr__(self) -> str:
+        return f"Container({self.name!r}, {self.path!r})"
+
+    def __enter__(self) -> Container:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self.stop()
+        except NotRunning:
+            pass
+
+    # What is so
+
+    @property
+    def defined(self) -> bool:
+        """Whether it has a config."""
+        return is_file(self.config_file)
+
+    @property
+    def state(self) -> str:
+        """One of STATES. Raises Hangs when its monitor does not answer."""
+        return self.info().state
+
+    @property
+    def running(self) -> bool:
+        """Whether there is a monitor of it: it is in any state but STOPPED."""
+        return self.state != STOPPED
+
+    @property
+    def init_pid(self) -> int | None:
+        """The number of its process 1, as this process sees it; None while it does not run."""
+        return self.info().pid
+
+    def info(self) -> Info:
+        """State and facts at once."""
+        connection = self._connect()
+        if connection is None:
+            return Info(STOPPED)
+        with connection:
+            try:
+                (state, since, verb, source), descriptors = connection.ask("info")
+            except NotRunning:
+                return Info(STOPPED)
+            pid = client.pid_of(descriptors[0]) if descriptors else 0
+            for descriptor in descriptors:
+                os.close(descriptor)
+            return Info(state, pid or None, lock.holder(self.path, self.name) or None, float(since), source, verb)
+
+    def _connect(self) -> Connection | None:
+        return client.connect(self.path, self.name)
+
+    def _demand(self) -> Connection:
+        return client.demand(self.path, self.name)
+
+    def _lines(self) -> list[tuple[str, str, str]]:
+        import marshal
+
+        connection = self._connect()
+        if connection is not None:
+            with connection:
+                _, (file,) = connection.ask("config")
+                return [(key, value, where) for key, value, where in marshal.loads(client.read_file(file))]
+        return list(self.read_config().lines())
+
+    def read_config(self, defines: Iterable[str] = ()) -> Config:
+        """The config as the next start has it. Raises ConfigError."""
+        return Config.read(self.config_file, [*self.config.defines, *defines])
+
+    # Its life
+
+    def start(
+        self,
+        command: Sequence[str] = (),
+        *,
+        with_init: bool = False,
+        defines: Iterable[str] = (),
+        log_file: str | None = None,
+        log_level: str | int = ERROR,
+        pidfile: str | None = None,
+    ) -> int:
+        """Start it in the background; returns the number of its process 1 when its program is being executed.
+
+        `command` takes the place of the config's program; `with_init`: below minilxc's own init, as `execute`
+        does. `defines` are KEY=VALUE on top of the config. Raises ConfigError, PolicyError, Refused or
+        StartError; nothing of the container is left then.
+        """
+        level = NAMES.index(log_level.upper()) if isinstance(log_level, str) else log_level
+        log = Log(self.name, None, level, quiet=True)
+        if log_file is not None:
+            try:
+                log = Log.to_file(self.name, log_file, level, quiet=True)
+            except OSError as error:
+                raise MinilxcError(error.strerror or str(error), log_file) from None
+        try:
+            config = self.read_config(defines)
+            plan = planning.make(
+                config, self.name, self.path, command, with_init=with_init, background=True, log=log
+            )
+            try:
+                return background.start(plan, log, pidfile)
+            finally:
+                for descriptor in plan.descriptors():
+                    os.close(descriptor)
+        finally:
+            for descriptor in log.descriptors():
+                os.close(descriptor)
+
+    def stop(self, timeout: float = _STOP_SECONDS, *, kill: bool = False, then_kill: bool = True) -> bool:
+        """End it, and wait for that: ask its init to (lxc.signal.halt), and after `timeout` seconds end it
+        (lxc.signal.stop); with `kill` at once. Without `then_kill` it is only asked.
+
+        Whether it has ended. Raises NotRunning where it does not run. A monitor that hangs is killed, and what
+        one that was killed has left is ended.
+        """
+        try:
+            with self._demand() as connection:
+                if not kill:
+                    connection.ask("signal", "halt")
+                    if self._ended(timeout):
+                        return True
+                    if not then_kill:
+                        return False
+                connection.ask("signal", "stop")
+                if not self._ended(timeout if kill else _STOP_SECONDS):
+                    connection.ask("signal", "kill")
+                    return self._ended(_STOP_SECONDS)
+                return True
+        except Hangs:
+            if not (kill or then_kill):
+                raise
+            return client.kill_monitor(self.path, self.name)
+        except NotRunning:
+            if not client.clean_up(self.path, self.name, kill=True):
+                raise
+            return True
+
+    def ask_to_stop(self, *, kill: bool = False) -> None:
+        """Send it the signal to halt, or to end, and do not wait. Raises NotRunning."""
+        with self._demand() as connection:
+            connection.ask("signal", "stop" if kill else "halt")
+
+    def _ended(self, timeout: float) -> bool:
+        return self.wait(STOPPED, timeout=timeout)
+
+    def reboot(self, timeout: float | None = _STOP_SECONDS) -> bool:
+        """Ask its init to start again (lxc.signal.reboot); whether it has in `timeout` seconds (None: do not wait).
+
+        Raises NotRunning.
+        """
+        with self._demand() as watcher, self._demand() as connection:
+            states = watcher.states(timeout)
+            before = next(states, STOPPED)
+            connection.ask("signal", "reboot")
+            if timeout is None:
+                return True
+            try:
+                for state in states:
+                    if state == RUNNING and before != RUNNING:
+                        return True
+                    before = state
+            except TimeoutError:
+                pass
+            return False
+
+    def freeze(self, timeout: float = _FREEZE_SECONDS) -> None:
+        """Stop all that runs inside. Raises NotRunning; MinilxcError when it cannot be, or not in `timeout` seconds."""
+        deadline = time.monotonic() + timeout
+        with self._demand() as connection:
+            while connection.ask("freeze")[0] != [FROZEN]:
+                if time.monotonic() > deadline:
+                    connection.ask("unfreeze")
+                    raise MinilxcError(f"could not be frozen within {timeout:g} seconds", self.name)
+                time.sleep(_AGAIN_SECONDS)
+
+    def unfreeze(self) -> None:
+        """Let what runs inside go on. Raises NotRunning, MinilxcError."""
+        with self._demand() as connection:
+            connection.ask("unfreeze")
+
+    # Waiting
+
+    def states(self, timeout: float | None = None) -> Iterator[str]:
+        """The states that it goes through from now on, until it has ended: the last is STOPPED.
+
+        Raises TimeoutError after `timeout` seconds.
+        """
+        connection = self._connect()
+        if connection is not None:
+            with connection:
+                yield from connection.states(timeout)
+        yield STOPPED
+
+    def wait(self, *states: str, timeout: float | None = None) -> bool:
+        """Wait until it is in one of `states`; whether it came to that in `timeout` seconds (None: for ever).
+
+        A container that does not exist is STOPPED, and may come to be. Raises ValueError for an unknown state.
+        """
+        wanted = _wanted(states)
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            left = None if deadline is None else deadline - time.monotonic()
+            try:
+                for state in self.states(left if left is None else max(left, 0.0)):
+                    if state in wanted:
+                        return True
+            except TimeoutError:
+                return False
+            # It does not run, and something else is waited for: somebody must start it first.
+            if deadline is not None and time.monotonic() >= deadline:
+                return False
+            time.sleep(_AGAIN_SECONDS)
+
+    async def wait_async(self, *states: str, timeout: float | None = None) -> bool:
+        """As `wait`, in an event loop, which goes on meanwhile."""
+        import asyncio
+
+        wanted = _wanted(states)
+        loop = asyncio.get_running_loop()
+
+        async def come() -> None:
+            while True:
+                connection = self._connect()
+                if connection is not None:
+                    with connection:
+                        ready = asyncio.Event()
+                        state = next(connection.states(), STOPPED)
+                        loop.add_reader(connection.fileno(), ready.set)
+                        try:
+                            while state not in wanted and state != STOPPED:
+                                await ready.wait()
+                                ready.clear()
+                                state = connection.next_state() or STOPPED
+                        finally:
+                            loop.remove_reader(connection.fileno())
+                    if state in wanted:
+                        return
+                elif STOPPED in wanted:
+                    return
+                await asyncio.sleep(_AGAIN_SECONDS)
+
+        try:
+            await asyncio.wait_for(come(), timeout)
+        except asyncio.TimeoutError:
+            return False
+        return True
+
+    # Inside
+
+    def attach(
+        self,
+        command: Sequence[str],
+        *,
+        env: Mapping[str, str] | None = None,
+        clear_env: bool = True,
+        keep_env: Iterable[str] = (),
+        cwd: str = "/",
+        user: int | None = None,
+        group: int | None = None,
+        namespaces: Iterable[str] | None = None,
+        stdin: int | IO[Any] | None = subprocess.DEVNULL,
+        stdout: int | IO[Any] | None = None,
+        stderr: int | IO[Any] | None = None,
+        input: bytes | str | None = None,
+        capture_output: bool = False,
+        text: bool = False,
+        timeout: float | None = None,
+        check: bool = False,
+    ) -> subprocess.CompletedProcess[Any]:
+        """Run a command inside, under the confinement of its init, and wait for it, as subprocess.run does.
+
+        `env` are variables on top of the container's own; with `clear_env` those of this process are left out,
+        but for `keep_env`. `user` and `group` are ids as seen inside, `namespaces` the kinds to join (all).
+        Raises NotRunning, StartError when the command could not be executed, subprocess.TimeoutExpired and
+        subprocess.CalledProcessError.
+        """
+        from minilxc.monitor import attach
+        from minilxc.monitor.plumbing import Plumbing
+
+        plumbing = Plumbing(stdin, stdout, stderr, input=input, capture=capture_output, text=text)
+        try:
+            with self._demand() as connection:
+                record, data, pidfd = attach.record_of(connection)
+            try:
+                caller = {os.fsdecode(name): os.fsdecode(value) for name, value in os.environb.items()}
+                request = attach.Request(
+                    record=data,
+                    arguments=tuple(command),
+                    environment=attach.environment(
+                        record, caller, clear=clear_env, keep=frozenset(keep_env), extra=(env or {}).items()
+                    ),
+                    directory=cwd,
+                    namespaces=attach.namespaces(pidfd, namespaces),
+                    user=user,
+                    group=group,
+                )
+                entered = attach.enter(self.name, pidfd, request, plumbing.theirs)
+            finally:
+                os.close(pidfd)
+            try:
+                if not plumbing.carry(entered.pidfd, timeout):
+                    entered.send_signal(signal.SIGKILL)
+                    entered.wait()
+                    assert timeout is not None
+                    raise subprocess.TimeoutExpired(list(command), timeout, *plumbing.read)
+                status = entered.wait()
+            finally:
+                entered.close()
+        finally:
+            plumbing.close()
+        done: subprocess.CompletedProcess[Any] = subprocess.CompletedProcess(
+            list(command), status or 0, *plumbing.read
+        )
+        if check:
+            done.check_returncode()
+        return done
+
+    def written(self, *, clear: bool = False) -> bytes:
+        """What was written to the console last (lxc.console.buffer.size); with `clear` it is forgotten.
+
+        Raises NotRunning, MinilxcError.
+        """
+        with self._demand() as connection:
+            _, (file,) = connection.ask("written", *(("clear",) if clear else ()))
+            return client.read_file(file)
+
+    # Control groups
+
+    def groups(self) -> list[str]:
+        """The paths of its control groups, one in each hierarchy. Raises NotRunning."""
+        with self._demand() as connection:
+            return connection.ask("groups")[0]
+
+    def cgroup(self, file: str) -> str:
+        """The content of a file of its control groups, such as memory.max. Raises NotRunning, MinilxcError."""
+        try:
+            with open(self._group_file(file), encoding="utf-8", errors="surrogateescape") as opened:
+                return opened.read()
+        except OSError as error:
+            raise MinilxcError(f"{file}: {error.strerror}", self.name) from None
+
+    def set_cgroup(self, file: str, value: str) -> None:
+        """Write a file of its control groups. Raises NotRunning, MinilxcError."""
+        try:
+            with open(self._group_file(file), "wb", buffering=0) as opened:
+                opened.write(os.fsencode(value))
+        except OSError as error:
+            raise MinilxcError(f"{file} = {value}: {error.strerror}", self.name) from None
+
+    def _group_file(self, file: str) -> str:
+        if "/" in file or file.startswith("."):
+            raise MinilxcError(f"'{file}' is no name of a file of control groups", self.name)
+        for group in self.groups():
+            if os.path.exists(f"{group}/{file}"):
+                return f"{group}/{file}"
+        raise MinilxcError(f"none of its control groups has a file '{file}'", self.name)
+
+
+def _wanted(states: Iterable[str]) -> frozenset[str]:
+    wanted = frozenset(states)
+    unknown = wanted.difference(STATES)
+    if unknown or not wanted:
+        raise ValueError(f"no state: {', '.join(sorted(unknown)) or '(none)'}; there are {', '.join(STATES)}")
+    return wanted
+
+
+def list_containers(
+    path: str | os.PathLike[str] | None = None, *, defined: bool = True, active: bool = True
+) -> list[Container]:
+    """The containers in `path` that have a config (`defined`) or run (`active`), in the order of their names."""
+    place = lock.default_path() if path is None else os.fspath(path)
+    names = set(runtime.names(place)) if active else set()
+    if defined:
+        try:
+            with os.scandir(place) as entries:
+                names |= {entry.name for entry in entries if is_file(f"{entry.path}/config")}
+        except OSError:
+            pass  # nobody has made any yet
+    found = []
+    for name in sorted(names):
+        try:
+            container = Container(name, place)
+        except MinilxcError:
+            continue  # a folder that nobody can start by its name
+        if (defined and container.defined) or container.running:
+            found.append(container)
+    return found

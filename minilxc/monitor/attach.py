@@ -1,0 +1,238 @@
+"""Running a program in a container that runs: what the caller's process does. `minilxc.launch.enter` is the other one."""
+
+from __future__ import annotations
+
+import _signal
+import fcntl
+import posix
+import select
+import sys
+
+from minilxc.errors import StartError, UsageError
+from minilxc.launch import channel
+from minilxc.launch.enter import CHANNEL, Record, Request
+from minilxc.linux import process
+from minilxc.linux.files import exists
+from minilxc.linux.names import NAMESPACES
+from minilxc.linux.syscalls import EINVAL, ENOENT
+from minilxc.monitor import client
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from minilxc.monitor.client import Connection
+
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+"""PATH of a program for which nobody has set one, as LXC has it."""
+_STATUS_NOT_FOUND, _STATUS_NOT_EXECUTABLE = 127, 126
+_MFD_EXEC = 0x10  # memfd_create(2), Linux 6.3
+_PROGRAM = "import sys; sys.path[:0] = {places!r}; from minilxc.launch import enter; enter.main()"
+
+
+class Entered:
+    """A program that runs inside: a pidfd of it, a child of ours, and its terminal's master, -1 without one."""
+
+    __slots__ = ("master", "pidfd")
+
+    def __init__(self, pidfd: int, master: int) -> None:
+        self.pidfd = pidfd
+        self.master = master
+
+    def send_signal(self, number: int) -> None:
+        """Send it a signal; nothing happens when it has ended."""
+        try:
+            process.pidfd_send_signal(self.pidfd, number)
+        except ProcessLookupError:
+            pass
+
+    def wait(self, timeout: float | None = None) -> int | None:
+        """Its exit status, minus N when signal N has ended it; None after `timeout` seconds."""
+        poll = select.poll()
+        poll.register(self.pidfd, select.POLLIN)
+        if not poll.poll(None if timeout is None else timeout * 1000):
+            return None
+        ended = posix.waitid(posix.P_PIDFD, self.pidfd, posix.WEXITED)
+        assert ended is not None
+        return ended.si_status if ended.si_code == posix.CLD_EXITED else -ended.si_status
+
+    def close(self) -> None:
+        """Let go of it."""
+        posix.close(self.pidfd)
+        if self.master >= 0:
+            posix.close(self.master)
+
+
+def environment(
+    record: Record,
+    caller: Mapping[str, str],
+    *,
+    clear: bool = False,
+    keep: Iterable[str] = (),
+    extra: Iterable[tuple[str, str]] = (),
+) -> tuple[str, ...]:
+    """The variables of a program inside: the caller's, or with `clear` only those to `keep`; then the container's own,
+    which begin with container=lxc, then the `extra` ones."""
+    variables = {name: value for name, value in caller.items() if not clear or name in keep}
+    if "PATH" not in variables:
+        variables["PATH"] = DEFAULT_PATH
+    variables["container"] = "lxc"
+    for word in record.environment:
+        name, _, value = word.partition("=")
+        variables[name] = value
+    variables.update(extra)
+    return tuple(f"{name}={value}" for name, value in variables.items())
+
+
+def record_of(connection: Connection) -> tuple[Record, bytes, int]:
+    """A container's confinement, the same as bytes, and a pidfd of its process 1. Raises MinilxcError."""
+    _, (pidfd, file) = connection.ask("join")
+    data = client.read_file(file)
+    return Record(data), data, pidfd
+
+
+def enter(
+    name: str,
+    pidfd: int,
+    request: Request,
+    stdio: Sequence[int] = (0, 1, 2),
+) -> Entered:
+    """Run a program as `request` says in the container `name` whose process 1 is `pidfd`.
+
+    `stdio` are the descriptors that become its standard ones, but for those that become a new terminal.
+    Raises StartError when it could not be executed.
+    """
+    ours, theirs = channel.pair()
+    page_file = posix.memfd_create("minilxc")
+    posix.ftruncate(page_file, 4096)
+    page = channel.Page(page_file)
+    asked = posix.memfd_create("minilxc")
+    data = request.to_bytes()
+    while data:
+        data = data[posix.write(asked, data) :]
+    try:
+        helper = _spawn(theirs.fileno(), stdio)
+        theirs.close()
+        ours.send(channel.REQUEST, "", (asked, page_file, pidfd))
+        try:
+            entered = _listen(name, ours, request, page)
+        finally:
+            posix.waitpid(helper, 0)
+    finally:
+        for descriptor in (asked, page_file):
+            posix.close(descriptor)
+        ours.close()
+        theirs.close()
+        page.unmap()
+    return entered
+
+
+def _spawn(theirs: int, stdio: Sequence[int]) -> int:
+    """Start the program that enters, in a copy of the interpreter; its pid."""
+    copy = _copy_of(sys.executable)
+    places = [place for place in sys.path if place and exists(f"{place}/minilxc/launch/enter.py")][:1]
+    places += [place for place in sys.path if place not in places and exists(place)]
+    words = [sys.executable, "-IS", "-X", "utf8", "-c", _PROGRAM.format(places=places)]
+    # Numbers that nobody uses: what is put in its place must not go before it has been copied.
+    spare = 100
+    actions: list[tuple[int, ...]] = []
+    for number, descriptor in enumerate((*stdio, theirs)):
+        actions.append((posix.POSIX_SPAWN_DUP2, descriptor, spare + number))
+    for number in range(3):
+        actions.append((posix.POSIX_SPAWN_DUP2, spare + number, number))
+    actions.append((posix.POSIX_SPAWN_DUP2, spare + 3, CHANNEL))
+    actions += [(posix.POSIX_SPAWN_CLOSE, spare + number) for number in range(4)]
+    try:
+        return posix.posix_spawn(
+            f"/proc/self/fd/{copy}",
+            words,
+            {},
+            file_actions=actions,
+            setsigmask=(),
+            setsigdef=_signal.valid_signals() - {_signal.SIGKILL, _signal.SIGSTOP},
+        )
+    finally:
+        posix.close(copy)
+
+
+def _copy_of(path: str) -> int:
+    """A descriptor of a copy in memory of an executable file, which nobody can change. Raises OSError."""
+    flags = posix.MFD_CLOEXEC | posix.MFD_ALLOW_SEALING
+    try:
+        copy = posix.memfd_create("minilxc", flags | _MFD_EXEC)
+    except OSError as error:
+        if error.errno != EINVAL:  # older kernels do not know it, and always mean it
+            raise
+        copy = posix.memfd_create("minilxc", flags)
+    source = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
+    try:
+        size = posix.fstat(source).st_size
+        done = 0
+        while done < size:
+            count = posix.sendfile(copy, source, done, size - done)
+            if count == 0:
+                break
+            done += count
+    finally:
+        posix.close(source)
+    fcntl.fcntl(
+        copy, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
+    )
+    return copy
+
+
+def _listen(name: str, ours: channel.Channel, request: Request, page: channel.Page) -> Entered:
+    master = pidfd = -1
+    try:
+        while True:
+            kind, text, descriptors = ours.receive()
+            if kind == channel.TERMINALS:
+                (master,) = descriptors
+            elif kind == channel.BORN:
+                (pidfd,) = descriptors
+            elif kind == channel.FAILED:
+                step, number, thing, reason = text.split("\0", 3)
+                what = f"{step}: {thing}: {reason}" if thing else f"{step}: {reason}"
+                raise _error(what, name, step, int(number))
+            else:
+                break
+        if page.execve_errno:
+            number = page.execve_errno
+            what = f"execve: {request.arguments[0]}: {posix.strerror(number)}"
+            raise _error(what, name, "execve", number)
+        if pidfd < 0:
+            raise _error("attach: the process that enters has ended", name, "attach", 0)
+    except BaseException:
+        if pidfd >= 0:
+            try:
+                process.pidfd_send_signal(pidfd, _signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+            posix.waitid(posix.P_PIDFD, pidfd, posix.WEXITED)
+            posix.close(pidfd)
+        if master >= 0:
+            posix.close(master)
+        raise
+    return Entered(pidfd, master)
+
+
+def _error(what: str, name: str, step: str, number: int) -> StartError:
+    error = StartError(what, name, step=step, errno=number)
+    if step in ("program", "interpreters", "execve"):
+        error.status = _STATUS_NOT_FOUND if number == ENOENT else _STATUS_NOT_EXECUTABLE
+    return error
+
+
+def namespaces(pidfd: int, wanted: Iterable[str] | None = None) -> tuple[str, ...]:
+    """The kinds of namespaces to join of a container whose process 1 is `pidfd`: those that it does not share
+    with us, of `wanted` (None: of all). Raises UsageError for an unknown kind, OSError."""
+    kinds = NAMESPACES if wanted is None else tuple(wanted)
+    for kind in kinds:
+        if kind not in NAMESPACES:
+            raise UsageError(f"unknown namespace '{kind}'", hint=", ".join(NAMESPACES))
+    pid = client.pid_of(pidfd)
+    return tuple(kind for kind in kinds if exists(f"/proc/{pid}/ns/{kind}") and _differs(pid, kind))
+
+
+def _differs(pid: int, kind: str) -> bool:
+    return posix.readlink(f"/proc/{pid}/ns/{kind}") != posix.readlink(f"/proc/self/ns/{kind}")
