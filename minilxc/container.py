@@ -12,6 +12,7 @@ copy of it, which only runs minilxc's own code.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -24,7 +25,7 @@ from minilxc.launch import lock, runtime
 from minilxc.launch.plan import check_name
 from minilxc.linux.files import is_file
 from minilxc.log import ERROR, NAMES, Log
-from minilxc.monitor import background, client, planning
+from minilxc.monitor import background, client, facts, planning
 from minilxc.monitor.client import Hangs, NotRunning
 from minilxc.monitor.desk import ABORTING, FREEZING, FROZEN, RUNNING, STARTING, STOPPED, STOPPING, THAWED
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from minilxc.monitor.client import Connection
+    from minilxc.monitor.facts import Link, Statistics
+    from minilxc.monitor.nested import Nested
 
 __all__ = ["STATES", "Container", "Settings", "list_containers"]
 
@@ -439,6 +442,58 @@ class Container:
         with self._demand() as connection:
             _, (file,) = connection.ask("written", *(("clear",) if clear else ()))
             return client.read_file(file)
+
+    # What it has and uses
+
+    @contextlib.contextmanager
+    def _process(self) -> Iterator[tuple[int, int]]:
+        """Its process 1: a descriptor of its folder in /proc, and its number. Raises NotRunning."""
+        with self._demand() as connection:
+            _, descriptors = connection.ask("info")
+        folder = -1
+        try:
+            pid = client.pid_of(descriptors[0]) if descriptors else 0
+            try:
+                folder = os.open(f"/proc/{pid}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            except OSError:
+                pid = 0
+            # Where the process still has its number, the folder is its own.
+            if not pid or client.pid_of(descriptors[0]) != pid:
+                raise NotRunning("is not running", self.name)
+            yield folder, pid
+        except OSError as error:
+            raise MinilxcError(error.strerror or str(error), self.name) from None
+        finally:
+            for descriptor in (*descriptors, *((folder,) if folder >= 0 else ())):
+                os.close(descriptor)
+
+    def ips(self) -> list[str]:
+        """Its addresses, of IPv4 and then of IPv6, but those of the loopback and of IPv6 links. Raises NotRunning."""
+        with self._process() as (folder, _):
+            return facts.addresses(folder)
+
+    def interfaces(self) -> list[str]:
+        """The names of its network interfaces. Raises NotRunning."""
+        with self._process() as (folder, _):
+            return facts.interfaces(folder)
+
+    def links(self) -> list[Link]:
+        """The ends of its veth interfaces that are here, with what went through them. Raises NotRunning."""
+        with self._process() as (_, pid):
+            return facts.links(pid)
+
+    def nested(self, depth: int = 1) -> list[Nested]:
+        """The containers inside of it (in their /var/lib/lxc, or running), `depth` levels. Raises NotRunning,
+        MinilxcError. What it says comes from inside, where anything may be made up.
+        """
+        from minilxc.monitor import nested
+
+        with self._process() as (folder, _):
+            return nested.inside(self.name, folder, depth)
+
+    def statistics(self) -> Statistics:
+        """What it has used of processors, memory and disks. Raises NotRunning."""
+        return facts.statistics(self.groups())
 
     # Control groups
 

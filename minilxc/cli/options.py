@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class Option:
     """One option: its letter ("" for none), its long name, the name of its value ("" for a switch), help.
 
-    `key`: the config key that the option sets, as `-s` would.
+    A value in brackets may be left out, and is given as --OPTION=VALUE alone. `key`: the config key that the option sets, as `-s` would.
     """
 
     __slots__ = ("help", "key", "letter", "long", "many", "value")
@@ -111,7 +111,7 @@ class Command:
         rows = []
         for option in self.options:
             letter = f"-{option.letter}," if option.letter else "   "
-            long = f"--{option.long}" + (f"={option.value}" if option.value else "")
+            long = f"--{option.long}" + (f"={option.value}" if option.value else "").replace("=[", "[=")
             rows.append(f"  {letter} {long:22} {option.help}")
         return "\n".join((self.usage(), "", f"{self.summary[0].upper()}{self.summary[1:]}.", "", *rows))
 
@@ -202,7 +202,7 @@ def read(command: Command, arguments: Sequence[str]) -> Given:
 
 
 def _value(option: Option, rest: list[str], shown: str, command: Command) -> str:
-    if not option.value:
+    if not option.value or option.value.startswith("["):
         return ""
     if not rest:
         raise UsageError(f"option {shown} needs a value ({option.value})", hint=command.usage())
