@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import posix
+
 from minilxc.cli import options
 from minilxc.container import Container
 from minilxc.errors import MinilxcError, UsageError, printable
@@ -74,10 +76,16 @@ def seconds(text: str, option: options.Option, command: options.Command) -> floa
     return number
 
 
-def tell(error: MinilxcError, given: options.Given) -> None:
-    """Print an error that does not end the command."""
+def tell(error: str, given: options.Given) -> None:
+    """Tell an error that does not end the command."""
     import sys
 
+    from minilxc.cli.start import open_log
+
+    log = open_log(given, None)
+    log.write(ERROR, "error", error)
+    for descriptor in log.descriptors():
+        posix.close(descriptor)
     if options.QUIET not in given:
         print(f"minilxc: {error}", file=sys.stderr, flush=True)
 

@@ -190,7 +190,7 @@ def _run(given: options.Given) -> int:
                 if depth and row.pid is not None:
                     rows += [_Inner(container, found) for found in container.nested(depth)]
         except MinilxcError as error:
-            common.tell(error, given)
+            common.tell(str(error), given)
             status = 1
     _print(rows, columns, given)
     return status
