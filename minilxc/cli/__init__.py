@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 VERSION = "0.1.0"
+LXC = "lxc-"
+"""What the names of LXC's commands begin with."""
 
 # Command: (module of this package, its function, summary). Only the chosen module is imported.
 COMMANDS = {
@@ -44,7 +46,7 @@ def main(argv: Sequence[str] | None = None, finish: Callable[[], None] | None = 
 
     Leaves by posix._exit: taking the interpreter apart costs milliseconds and frees nothing of use.
     """
-    words = list(sys.argv[1:] if argv is None else argv)
+    words = _command_line() if argv is None else list(argv)
     _fill_standard_descriptors()
     try:
         status = run(words)
@@ -68,6 +70,12 @@ def main(argv: Sequence[str] | None = None, finish: Callable[[], None] | None = 
         _tell(f"minilxc: standard output: {error.strerror}")
         status = status or 1
     posix._exit(status)
+
+
+def _command_line() -> list[str]:
+    """The words of the command line; those of a link named lxc-start (minilxc.cli.links) begin with `start`."""
+    name = sys.argv[0].rpartition("/")[2]
+    return [name[len(LXC) :], *sys.argv[1:]] if name.startswith(LXC) else sys.argv[1:]
 
 
 def _fill_standard_descriptors() -> None:

@@ -8,9 +8,10 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from minilxc.cli import common, options
-from minilxc.container import Container, NotRunning, list_containers
+from minilxc.container import Container, list_containers
 from minilxc.errors import MinilxcError, UsageError, printable
 from minilxc.log import NAMES
+from minilxc.monitor.client import NotRunning
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -133,7 +134,9 @@ def _passes(members: Iterable[_Member], given: options.Given) -> Iterator[list[_
 def _start(one: _Member) -> None:
     one.container.start(
         log_file=one.config.get("lxc.log.file"),
-        log_level=one.config.get("lxc.log.level") if one.config.where("lxc.log.level") else NAMES.index("ERROR"),
+        log_level=one.config.get("lxc.log.level")
+        if one.config.where("lxc.log.level")
+        else NAMES.index("ERROR"),
     )
 
 

@@ -19,6 +19,7 @@ NAMED = "-n NAME"
 ONE = (options.NAME, options.FILE, options.PATH)
 
 _KIB = 1024
+_UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 
 
 def run(command: options.Command, words: Sequence[str], act: Callable[[options.Given], int]) -> int:
@@ -94,16 +95,14 @@ def size(number: int) -> str:
     """Bytes as people read them, as LXC writes them: 1.14 KiB."""
     if number < _KIB:
         return f"{number} bytes"
-    amount = float(number)
-    for unit in ("KiB", "MiB", "GiB", "TiB", "PiB", "EiB"):
-        amount /= _KIB
-        if amount < _KIB:
-            break
-    return f"{amount:.2f} {unit}"
+    power = min((number.bit_length() - 1) // 10, len(_UNITS))
+    return f"{number / _KIB**power:.2f} {_UNITS[power - 1]}"
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
     """Lines of columns; the first row has their titles."""
     rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(" ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+    return "\n".join(
+        " ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )

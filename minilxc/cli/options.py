@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 class Option:
     """One option: its letter ("" for none), its long name, the name of its value ("" for a switch), help.
 
-    A value in brackets may be left out, and is given as --OPTION=VALUE alone. `key`: the config key that the option sets, as `-s` would.
+    A value in brackets may be left out, and is given as --OPTION=VALUE alone. `many`: it may be given more than
+    once. `key`: the config key that the option sets, as `-s` would.
     """
 
     __slots__ = ("help", "key", "letter", "long", "many", "value")
@@ -162,6 +163,7 @@ def read(command: Command, arguments: Sequence[str]) -> Given:
     Raises UsageError.
     """
     by_letter = {option.letter: option for option in command.options if option.letter}
+    by_letter["?"] = HELP  # as LXC has it
     by_long = {option.long: option for option in command.options}
     values: dict[str, list[str]] = {}
     rest = list(arguments)

@@ -29,7 +29,7 @@ class Link(NamedTuple):
 
 
 class Statistics(NamedTuple):
-    """What a container has used: nanoseconds of processors, bytes of memory, and of disks since its start.
+    """What a container has used: nanoseconds of processors, bytes of memory, bytes and operations of disks.
 
     None where the kernel does not count it, or not for this container. `swap` is without `memory`.
     """
@@ -42,6 +42,7 @@ class Statistics(NamedTuple):
     kernel_memory: int | None = None
     read: int | None = None
     written: int | None = None
+    operations: int | None = None
 
 
 # Addresses and interfaces
@@ -49,7 +50,9 @@ class Statistics(NamedTuple):
 
 def _lines(process: int, file: str) -> list[str]:
     """The lines of a file in the process's folder. Raises OSError."""
-    with open(os.open(file, os.O_RDONLY | os.O_CLOEXEC, dir_fd=process), encoding="utf-8", errors="surrogateescape") as f:
+    with open(
+        os.open(file, os.O_RDONLY | os.O_CLOEXEC, dir_fd=process), encoding="utf-8", errors="surrogateescape"
+    ) as f:
         return f.read().splitlines()
 
 
@@ -113,7 +116,7 @@ def statistics(groups: Sequence[str]) -> Statistics:
     if both is not None and memory is not None:
         swap = max(both - memory, 0)
     kernel = _number(groups, "memory.kmem.usage_in_bytes")
-    read, written = _blocks(groups)
+    read, written, operations = _blocks(groups)
     return Statistics(
         cpu=_number(groups, "cpuacct.usage") if ticks else _times(cpu.get("usage_usec"), 1000),
         cpu_user=_times(ticks.get("user"), _TICK_NS) if ticks else _times(cpu.get("user_usec"), 1000),
@@ -123,6 +126,7 @@ def statistics(groups: Sequence[str]) -> Statistics:
         kernel_memory=_keyed(groups, "memory.stat").get("kernel") if kernel is None else kernel,
         read=read,
         written=written,
+        operations=operations,
     )
 
 
@@ -155,19 +159,31 @@ def _keyed(groups: Sequence[str], file: str) -> dict[str, int]:
     return {pair[0]: int(pair[1]) for pair in words if len(pair) == 2 and pair[1].isdecimal()}
 
 
-def _blocks(groups: Sequence[str]) -> tuple[int | None, int | None]:
-    """Bytes that were read from disks and written."""
+def _blocks(groups: Sequence[str]) -> tuple[int | None, int | None, int | None]:
+    """Bytes that were read from disks and written, and in how many operations."""
     text = _text(groups, "io.stat")
     if text is not None:  # "8:0 rbytes=1 wbytes=2 …"
         pairs = [pair.partition("=") for pair in text.split()]
-        return _total(pairs, "rbytes"), _total(pairs, "wbytes")
-    text = _text(groups, "blkio.throttle.io_service_bytes_recursive")
+        return _total(pairs, "rbytes"), _total(pairs, "wbytes"), _total(pairs, "rios") + _total(pairs, "wios")
+    triples = _triples(groups, "io_service_bytes")
+    if triples is None:
+        return None, None, None
+    done = _triples(groups, "io_serviced") or ()
+    return (
+        _total(triples, "Read"),
+        _total(triples, "Write"),
+        _total(done, "Read") + _total(done, "Write"),
+    )
+
+
+def _triples(groups: Sequence[str], file: str) -> list[tuple[str, str, str]] | None:
+    """A file of lines "8:0 Read 1" of the blkio controller."""
+    text = _text(groups, f"blkio.throttle.{file}_recursive")
     if text is None:
-        text = _text(groups, "blkio.throttle.io_service_bytes")
+        text = _text(groups, f"blkio.throttle.{file}")
     if text is None:
-        return None, None
-    triples = [(words[1], "", words[2]) for words in map(str.split, text.splitlines()) if len(words) == 3]
-    return _total(triples, "Read"), _total(triples, "Write")
+        return None
+    return [(words[1], "", words[2]) for words in map(str.split, text.splitlines()) if len(words) == 3]
 
 
 def _total(found: Sequence[tuple[str, str, str]], name: str) -> int:

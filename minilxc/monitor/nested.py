@@ -62,7 +62,9 @@ def inside(name: str, process: int, depth: int) -> list[Nested]:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, os.WNOHANG if text is None else 0)
     if not text:
-        raise MinilxcError("what is inside cannot be looked at" if text == "" else "what is inside does not answer", name)
+        raise MinilxcError(
+            "what is inside cannot be looked at" if text == "" else "what is inside does not answer", name
+        )
     return [Nested(tuple(path), state, pid) for path, state, pid in json.loads(text)]
 
 
