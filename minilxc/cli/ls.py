@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import sys
 from functools import cached_property
 
@@ -252,7 +251,7 @@ def _print(rows: list[_Row], columns: tuple[str, ...], given: options.Given) -> 
         for row in rows:
             print(row.name)
     else:
-        for line in _side_by_side([row.name for row in rows], shutil.get_terminal_size().columns):
+        for line in _side_by_side([row.name for row in rows], os.get_terminal_size(1).columns):
             print(line)
     sys.stdout.flush()
 

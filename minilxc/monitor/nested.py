@@ -59,13 +59,21 @@ def inside(name: str, process: int, depth: int) -> list[Nested]:
         text = _read(reading)
     finally:
         os.close(reading)
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, os.WNOHANG if text is None else 0)
+        _end(child)
     if not text:
         raise MinilxcError(
             "what is inside cannot be looked at" if text == "" else "what is inside does not answer", name
         )
     return [Nested(tuple(path), state, pid) for path, state, pid in json.loads(text)]
+
+
+def _end(child: int) -> None:
+    """End a child, and collect it, unless it hangs where not even SIGKILL reaches it."""
+    pidfd = os.pidfd_open(child)
+    os.kill(child, signal.SIGKILL)
+    select.select([pidfd], [], [], 1.0)
+    os.close(pidfd)
+    os.waitpid(child, os.WNOHANG)
 
 
 def _read(pipe: int) -> str | None:
