@@ -107,7 +107,11 @@ class Container:
     """
 
     def __init__(
-        self, name: str, path: str | os.PathLike[str] | None = None, *, config_file: str | os.PathLike[str] | None = None
+        self,
+        name: str,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        config_file: str | os.PathLike[str] | None = None,
     ) -> None:
         self.name = check_name(name)
         self.path = lock.default_path() if path is None else os.fspath(path)
@@ -161,7 +165,9 @@ class Container:
             pid = client.pid_of(descriptors[0]) if descriptors else 0
             for descriptor in descriptors:
                 os.close(descriptor)
-            return Info(state, pid or None, lock.holder(self.path, self.name) or None, float(since), source, verb)
+            return Info(
+                state, pid or None, lock.holder(self.path, self.name) or None, float(since), source, verb
+            )
 
     def _connect(self) -> Connection | None:
         return client.connect(self.path, self.name)
@@ -357,7 +363,7 @@ class Container:
 
         try:
             await asyncio.wait_for(come(), timeout)
-        except asyncio.TimeoutError:
+        except TimeoutError:
             return False
         return True
 
@@ -377,7 +383,7 @@ class Container:
         stdin: int | IO[Any] | None = subprocess.DEVNULL,
         stdout: int | IO[Any] | None = None,
         stderr: int | IO[Any] | None = None,
-        input: bytes | str | None = None,
+        input: bytes | str | None = None,  # noqa: A002  as subprocess.run has it
         capture_output: bool = False,
         text: bool = False,
         timeout: float | None = None,
@@ -390,16 +396,17 @@ class Container:
         Raises NotRunning, StartError when the command could not be executed, subprocess.TimeoutExpired and
         subprocess.CalledProcessError.
         """
+        from minilxc.launch.enter import Request
         from minilxc.monitor import attach
         from minilxc.monitor.plumbing import Plumbing
 
-        plumbing = Plumbing(stdin, stdout, stderr, input=input, capture=capture_output, text=text)
+        plumbing = Plumbing(stdin, stdout, stderr, text_in=input, capture=capture_output, text=text)
         try:
             with self._demand() as connection:
                 record, data, pidfd = attach.record_of(connection)
             try:
                 caller = {os.fsdecode(name): os.fsdecode(value) for name, value in os.environb.items()}
-                request = attach.Request(
+                request = Request(
                     record=data,
                     arguments=tuple(command),
                     environment=attach.environment(

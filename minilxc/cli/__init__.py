@@ -18,6 +18,9 @@ VERSION = "0.1.0"
 COMMANDS = {
     "start": ("start", "start", "start a container"),
     "execute": ("start", "execute", "run a command in a container"),
+    "stop": ("stop", "run", "end a container"),
+    "attach": ("attach", "run", "run a program in a container that runs"),
+    "console": ("console", "run", "connect to a terminal of a container"),
     "checkconfig": ("checkconfig", "run", "check a config and its policy without starting"),
     "config": ("config", "run", "show what is in force in a config, or give it today's names"),
     "keys": ("keys", "run", "explain the keys of a config"),

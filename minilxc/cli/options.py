@@ -16,13 +16,22 @@ if TYPE_CHECKING:
 class Option:
     """One option: its letter ("" for none), its long name, the name of its value ("" for a switch), help.
 
-    `key`: the config key that the option sets, as `-s` would.
+    `key`: the config key that the option sets, as `-s` would. `optional`: the value may be left out, and
+    otherwise stands in the same word.
     """
 
-    __slots__ = ("help", "key", "letter", "long", "many", "value")
+    __slots__ = ("help", "key", "letter", "long", "many", "optional", "value")
 
     def __init__(
-        self, letter: str, long: str, value: str, help: str, *, many: bool = False, key: str = ""
+        self,
+        letter: str,
+        long: str,
+        value: str,
+        help: str,
+        *,
+        many: bool = False,
+        key: str = "",
+        optional: bool = False,
     ) -> None:
         self.letter = letter
         self.long = long
@@ -30,6 +39,7 @@ class Option:
         self.help = help
         self.many = many
         self.key = key
+        self.optional = optional
 
 
 NAME = Option("n", "name", "NAME", "name of the container")
@@ -111,7 +121,8 @@ class Command:
         rows = []
         for option in self.options:
             letter = f"-{option.letter}," if option.letter else "   "
-            long = f"--{option.long}" + (f"={option.value}" if option.value else "")
+            value = f"[={option.value}]" if option.optional else f"={option.value}"
+            long = f"--{option.long}" + (value if option.value else "")
             rows.append(f"  {letter} {long:22} {option.help}")
         return "\n".join((self.usage(), "", f"{self.summary[0].upper()}{self.summary[1:]}.", "", *rows))
 
@@ -202,7 +213,7 @@ def read(command: Command, arguments: Sequence[str]) -> Given:
 
 
 def _value(option: Option, rest: list[str], shown: str, command: Command) -> str:
-    if not option.value:
+    if not option.value or option.optional:
         return ""
     if not rest:
         raise UsageError(f"option {shown} needs a value ({option.value})", hint=command.usage())

@@ -512,7 +512,8 @@ TABLE: tuple[Key, ...] = (
     Key("lxc.start.order", parse=values.integer, default=0,
         subsystem="monitor", since="1.0", example="10",
         help="The place in the order of starts; higher is earlier."),
-    Key("lxc.group", parse=values.words, default=(), many=True, merge=values.flat, subsystem="monitor", since="1.0", example="web onboot",
+    Key("lxc.group", parse=values.words, default=(), many=True, merge=values.flat, subsystem="monitor",
+        since="1.0", example="web onboot",
         help="Groups of containers that are started together."),
     # Security modules
     Key("lxc.apparmor.profile", parse=values.string, subsystem="credentials", since="2.1",

@@ -236,9 +236,9 @@ def make(
     """The plan for `config`.
 
     `command` takes the place of the config's program; `with_init` is the difference between execute
-    and start; in the `background` it has nothing of the caller's terminal. `prepare(path, newer)` gives the filters of a policy, `newer` being None or the action
-    for calls newer than it and the place that says so; `debug(level, subject, text)` is the log,
-    and `log_level` the level that was asked for, for hooks.
+    and start; in the `background` it has nothing of the caller's terminal. `prepare(path, newer)` gives the
+    filters of a policy, `newer` being None or the action for calls newer than it and the place that says so;
+    `debug(level, subject, text)` is the log, and `log_level` the level that was asked for, for hooks.
     Raises ConfigError, PolicyError, StartError or Refused. Makes nothing of the container; what it keeps
     is the policy's program, in the cache of `prepare`, and descriptors of namespaces to join.
     """

@@ -65,7 +65,10 @@ class Runtime:
     def note_groups(self, paths: list[str]) -> None:
         """Have the container's groups be found when its monitor is killed. Raises OSError."""
         file = posix.open(
-            GROUPS, posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC | posix.O_CLOEXEC, 0o600, dir_fd=self.folder
+            GROUPS,
+            posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC | posix.O_CLOEXEC,
+            0o600,
+            dir_fd=self.folder,
         )
         try:
             posix.write(file, encode("\n".join(paths)))
@@ -153,4 +156,3 @@ def _remove(above: int, name: str, path: str) -> None:
         posix.rmdir(path)
     except OSError:
         pass  # other containers run
-

@@ -7,6 +7,7 @@ import posix
 from minilxc.errors import MinilxcError, StartError
 from minilxc.launch import channel
 from minilxc.launch.program import close_descriptors
+from minilxc.linux import process
 from minilxc.log import ERROR
 from minilxc.monitor import life
 
@@ -73,6 +74,7 @@ def _be_monitor(plan: Plan, log: Log, owner: Channel, pidfile: str | None) -> No
         posix.close(nothing)
         return True
 
+    process.set_title(f"minilxc monitor {plan.name} {plan.lxcpath}")
     status = 1
     try:
         if pidfile is not None:
@@ -83,17 +85,17 @@ def _be_monitor(plan: Plan, log: Log, owner: Channel, pidfile: str | None) -> No
             if pidfile is not None:
                 posix.unlink(pidfile)
     except MinilxcError as error:
-        _tell(owner, plan, log, error)
+        _tell(owner, log, error)
     except OSError as error:
         what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
-        _tell(owner, plan, log, StartError(what, plan.name, errno=error.errno or 0))
+        _tell(owner, log, StartError(what, plan.name, errno=error.errno or 0))
     except Exception as error:  # noqa: BLE001  a bug is told, too
-        _tell(owner, plan, log, StartError(f"a bug: {type(error).__name__}: {error}", plan.name))
+        _tell(owner, log, StartError(f"a bug: {type(error).__name__}: {error}", plan.name))
     finally:
         posix._exit(status)
 
 
-def _tell(owner: Channel, plan: Plan, log: Log, error: MinilxcError) -> None:
+def _tell(owner: Channel, log: Log, error: MinilxcError) -> None:
     """Have the caller know what keeps the container from running; once it runs only the log can."""
     log.write(ERROR, "start", str(error))
     step, number = (error.step, error.errno) if isinstance(error, StartError) else ("", 0)

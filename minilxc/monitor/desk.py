@@ -147,7 +147,7 @@ class Desk:
     def _admit(self) -> None:
         assert self._listening is not None
         try:
-            end = _socket.socket(fileno=self._listening._accept()[0])
+            end = _socket.socket(fileno=self._listening._accept()[0])  # type: ignore[attr-defined]
         except OSError:
             return  # gone already, or no descriptor is left
         if len(self._clients) >= _MOST_CLIENTS or not protocol.peer_is_trusted(end):
@@ -222,7 +222,7 @@ class Desk:
         self._send(client, STATE, self.state())
 
     def _signal(self, client: _Client, arguments: list[str]) -> None:
-        """Send init one of the config's signals: `halt`, `reboot` or `stop`; or `kill`, which nothing stands against."""
+        """Send init one of the config's signals: `halt`, `reboot` or `stop`; or `kill`, which it cannot ignore."""
         kind = arguments[0] if arguments else ""
         if self._phase in (STARTING, ABORTING):
             self._interrupts.append(_signal.SIGTERM)
@@ -257,7 +257,7 @@ class Desk:
         return None
 
     def _freeze(self, client: _Client, _: list[str]) -> None:
-        """Stop all that runs inside. It may take a while: the answer is the state, and who asks again sees it change."""
+        """Stop all that runs inside. It may take a while: the answer is the state, and who asks again sees more."""
         started = self._running()
         before = self._freezer_state()
         if before is None:

@@ -9,7 +9,7 @@ import select
 from minilxc.launch.parent import Claim, start
 from minilxc.linux import process
 from minilxc.log import INFO
-from minilxc.monitor.console import Console, Peer
+from minilxc.monitor.console import Console, Peer, open_peer
 from minilxc.monitor.desk import RUNNING, STARTING, STOPPING, Desk
 
 TYPE_CHECKING = False
@@ -29,10 +29,10 @@ def run(
     """Start the container and stay with it. Returns its exit status: that of process 1, or 128 + signal.
 
     `owner` is a descriptor that ends with who has asked for the start: until it runs, that ends it.
-    `running` is told, once, the number of its process 1, and says whether anybody still wants it. Raises StartError when it could not be started;
-    nothing of it is left then.
+    `running` is told, once, the number of its process 1, and says whether anybody still wants it.
+    Raises StartError when it could not be started; nothing of it is left then.
     """
-    peer = Peer(plan)
+    peer = open_peer(plan)
     desk = Desk(plan, owner)
     claim = Claim(plan.lxcpath, plan.name, desk)
     while True:

@@ -70,7 +70,9 @@ def receive(end: _socket.socket) -> tuple[list[str], list[int]]:
     descriptors = []
     for level, kind, raw in ancillary:
         if (level, kind) == (_socket.SOL_SOCKET, _socket.SCM_RIGHTS):
-            descriptors += [int.from_bytes(raw[at : at + 4], sys.byteorder) for at in range(0, len(raw) - 3, 4)]
+            descriptors += [
+                int.from_bytes(raw[at : at + 4], sys.byteorder) for at in range(0, len(raw) - 3, 4)
+            ]
     if not data:
         return [], descriptors
     version, *words = decode(data).split("\0")
