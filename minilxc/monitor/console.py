@@ -170,7 +170,7 @@ class Console:
         if source != self.master:
             typed = self._typed(data) if source == self.keyboard else data
             if typed:
-                self._waiting[self.master] = typed
+                self._waiting[self.master] = self._waiting.get(self.master, b"") + typed
             return bool(data)
         if data:
             for screen in self.screens:

@@ -281,6 +281,8 @@ class Desk:
     def _join(self, client: _Client, _: list[str]) -> None:
         """What a process needs that is to join the container: process 1, and what confines it."""
         started = self._running()
+        if self.state() != RUNNING:
+            raise _Refused(f"is {self.state()}: a process that joins it would stop, too")
         record = _in_memory(record_of(self._plan, started.groups))
         self._send(client, OK, descriptors=(started.pidfd, record))
         posix.close(record)
