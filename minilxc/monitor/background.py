@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import posix
 
 from minilxc.errors import MinilxcError, StartError
@@ -29,6 +30,8 @@ def start(plan: Plan, log: Log, pidfile: str | None = None) -> int:
     The number of the monitor goes to `pidfile`. Raises StartError, with what the monitor says; nothing is
     left of the container then, as when the caller is killed before this returns.
     """
+    if plan.filters is not None:
+        from minilxc.seccomp import loader  # noqa: F401  once, here, and not in each process that is made
     ours, theirs = channel.pair()
     # In between stands a process that ends at once: the monitor is nobody's child, so nobody has to wait for it.
     between = posix.fork()
@@ -57,6 +60,8 @@ def start(plan: Plan, log: Log, pidfile: str | None = None) -> int:
 
 
 def _be_monitor(plan: Plan, log: Log, owner: Channel, pidfile: str | None) -> NoReturn:
+    # Looking for garbage would copy all memory that is shared with the caller.
+    gc.disable()
     posix.setsid()
     null = posix.open("/dev/null", posix.O_RDWR)
     for descriptor in (0, 1):
