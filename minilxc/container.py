@@ -12,51 +12,65 @@ copy of it, which only runs minilxc's own code.
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
+import _signal
+import posix
 import time
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
-from minilxc.config.parse import Config
 from minilxc.errors import MinilxcError
 from minilxc.launch import lock, runtime
-from minilxc.launch.plan import check_name
-from minilxc.linux.files import is_file
+from minilxc.launch.lock import check_name
+from minilxc.linux.files import encode, exists, is_file
 from minilxc.log import ERROR, NAMES, Log
-from minilxc.monitor import background, client, planning
+from minilxc.monitor import client
 from minilxc.monitor.client import Hangs, NotRunning
-from minilxc.monitor.desk import ABORTING, FREEZING, FROZEN, RUNNING, STARTING, STOPPED, STOPPING, THAWED
+from minilxc.monitor.protocol import FROZEN, RUNNING, STATES, STOPPED
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from os import PathLike
+    from subprocess import CompletedProcess
+    from typing import IO, Any
 
+    from minilxc.config.parse import Config
     from minilxc.monitor.client import Connection
 
-__all__ = ["STATES", "Container", "Settings", "list_containers"]
-
-STATES = (STOPPED, STARTING, RUNNING, STOPPING, ABORTING, FREEZING, FROZEN, THAWED)
-"""All states, as LXC has them. THAWED is told on the way from FROZEN to RUNNING, and never stays."""
+__all__ = ["STATES", "Container", "Info", "Settings", "list_containers"]
 
 _STOP_SECONDS = 60.0
 _FREEZE_SECONDS = 10.0
 _AGAIN_SECONDS = 0.01  # between two questions whether a group is frozen
+_DEVNULL = -3  # as in subprocess, which would take the commands 12 ms to import
 
 
-class Info(NamedTuple):
-    """What a container is at the moment.
+class Info:
+    """What a container is at the moment. Immutable.
 
     `pid` is the number of its process 1 as this process sees it, `monitor` that of its monitor, `since` when
     it came to its state (seconds since 1970), `config` the file that it was started with, `verb` whether by
     "start" or "execute"; None or "" where it does not run.
     """
 
-    state: str
-    pid: int | None = None
-    monitor: int | None = None
-    since: float | None = None
-    config: str = ""
-    verb: str = ""
+    __slots__ = ("config", "monitor", "pid", "since", "state", "verb")
+
+    def __init__(
+        self,
+        state: str,
+        pid: int | None = None,
+        monitor: int | None = None,
+        since: float | None = None,
+        config: str = "",
+        verb: str = "",
+    ) -> None:
+        self.state = state
+        self.pid = pid
+        self.monitor = monitor
+        self.since = since
+        self.config = config
+        self.verb = verb
+
+    def __repr__(self) -> str:
+        return f"Info({', '.join(f'{name}={getattr(self, name)!r}' for name in self.__slots__)})"
 
 
 class Settings:
@@ -78,6 +92,8 @@ class Settings:
 
     def __setitem__(self, key: str, value: str) -> None:
         """Raises ConfigError when the key or the value is wrong."""
+        from minilxc.config.parse import Config
+
         Config.from_text(f"{key} = {value}\n".encode(errors="surrogateescape"), "<python>")
         self._defines.append((key, value))
 
@@ -109,13 +125,13 @@ class Container:
     def __init__(
         self,
         name: str,
-        path: str | os.PathLike[str] | None = None,
+        path: str | PathLike[str] | None = None,
         *,
-        config_file: str | os.PathLike[str] | None = None,
+        config_file: str | PathLike[str] | None = None,
     ) -> None:
         self.name = check_name(name)
-        self.path = lock.default_path() if path is None else os.fspath(path)
-        self.config_file = f"{self.path}/{name}/config" if config_file is None else os.fspath(config_file)
+        self.path = lock.default_path() if path is None else posix.fspath(path)
+        self.config_file = f"{self.path}/{name}/config" if config_file is None else posix.fspath(config_file)
         self.config = Settings(self)
 
     def __repr__(self) -> str:
@@ -164,7 +180,7 @@ class Container:
                 return Info(STOPPED)
             pid = client.pid_of(descriptors[0]) if descriptors else 0
             for descriptor in descriptors:
-                os.close(descriptor)
+                posix.close(descriptor)
             return Info(
                 state, pid or None, lock.holder(self.path, self.name) or None, float(since), source, verb
             )
@@ -187,6 +203,8 @@ class Container:
 
     def read_config(self, defines: Iterable[str] = ()) -> Config:
         """The config as the next start has it. Raises ConfigError."""
+        from minilxc.config.parse import Config
+
         return Config.read(self.config_file, [*self.config.defines, *defines])
 
     # Its life
@@ -207,6 +225,8 @@ class Container:
         does. `defines` are KEY=VALUE on top of the config. Raises ConfigError, PolicyError, Refused or
         StartError; nothing of the container is left then.
         """
+        from minilxc.monitor import background, planning
+
         level = NAMES.index(log_level.upper()) if isinstance(log_level, str) else log_level
         log = Log(self.name, None, level, quiet=True)
         if log_file is not None:
@@ -223,10 +243,10 @@ class Container:
                 return background.start(plan, log, pidfile)
             finally:
                 for descriptor in plan.descriptors():
-                    os.close(descriptor)
+                    posix.close(descriptor)
         finally:
             for descriptor in log.descriptors():
-                os.close(descriptor)
+                posix.close(descriptor)
 
     def stop(self, timeout: float = _STOP_SECONDS, *, kill: bool = False, then_kill: bool = True) -> bool:
         """End it, and wait for that: ask its init to (lxc.signal.halt), and after `timeout` seconds end it
@@ -380,7 +400,7 @@ class Container:
         user: int | None = None,
         group: int | None = None,
         namespaces: Iterable[str] | None = None,
-        stdin: int | IO[Any] | None = subprocess.DEVNULL,
+        stdin: int | IO[Any] | None = _DEVNULL,
         stdout: int | IO[Any] | None = None,
         stderr: int | IO[Any] | None = None,
         input: bytes | str | None = None,  # noqa: A002  as subprocess.run has it
@@ -388,7 +408,7 @@ class Container:
         text: bool = False,
         timeout: float | None = None,
         check: bool = False,
-    ) -> subprocess.CompletedProcess[Any]:
+    ) -> CompletedProcess[Any]:
         """Run a command inside, under the confinement of its init, and wait for it, as subprocess.run does.
 
         `env` are variables on top of the container's own; with `clear_env` those of this process are left out,
@@ -396,6 +416,9 @@ class Container:
         Raises NotRunning, StartError when the command could not be executed, subprocess.TimeoutExpired and
         subprocess.CalledProcessError.
         """
+        import os
+        import subprocess
+
         from minilxc.launch.enter import Request
         from minilxc.monitor import attach
         from minilxc.monitor.plumbing import Plumbing
@@ -419,10 +442,10 @@ class Container:
                 )
                 entered = attach.enter(self.name, pidfd, request, plumbing.theirs)
             finally:
-                os.close(pidfd)
+                posix.close(pidfd)
             try:
                 if not plumbing.carry(entered.pidfd, timeout):
-                    entered.send_signal(signal.SIGKILL)
+                    entered.send_signal(_signal.SIGKILL)
                     entered.wait()
                     assert timeout is not None
                     raise subprocess.TimeoutExpired(list(command), timeout, *plumbing.read)
@@ -431,9 +454,7 @@ class Container:
                 entered.close()
         finally:
             plumbing.close()
-        done: subprocess.CompletedProcess[Any] = subprocess.CompletedProcess(
-            list(command), status or 0, *plumbing.read
-        )
+        done: CompletedProcess[Any] = subprocess.CompletedProcess(list(command), status or 0, *plumbing.read)
         if check:
             done.check_returncode()
         return done
@@ -466,7 +487,7 @@ class Container:
         """Write a file of its control groups. Raises NotRunning, MinilxcError."""
         try:
             with open(self._group_file(file), "wb", buffering=0) as opened:
-                opened.write(os.fsencode(value))
+                opened.write(encode(value))
         except OSError as error:
             raise MinilxcError(f"{file} = {value}: {error.strerror}", self.name) from None
 
@@ -474,7 +495,7 @@ class Container:
         if "/" in file or file.startswith("."):
             raise MinilxcError(f"'{file}' is no name of a file of control groups", self.name)
         for group in self.groups():
-            if os.path.exists(f"{group}/{file}"):
+            if exists(f"{group}/{file}"):
                 return f"{group}/{file}"
         raise MinilxcError(f"none of its control groups has a file '{file}'", self.name)
 
@@ -488,14 +509,14 @@ def _wanted(states: Iterable[str]) -> frozenset[str]:
 
 
 def list_containers(
-    path: str | os.PathLike[str] | None = None, *, defined: bool = True, active: bool = True
+    path: str | PathLike[str] | None = None, *, defined: bool = True, active: bool = True
 ) -> list[Container]:
     """The containers in `path` that have a config (`defined`) or run (`active`), in the order of their names."""
-    place = lock.default_path() if path is None else os.fspath(path)
+    place = lock.default_path() if path is None else posix.fspath(path)
     names = set(runtime.names(place)) if active else set()
     if defined:
         try:
-            with os.scandir(place) as entries:
+            with posix.scandir(place) as entries:
                 names |= {entry.name for entry in entries if is_file(f"{entry.path}/config")}
         except OSError:
             pass  # nobody has made any yet

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from typing import TYPE_CHECKING
+import posix
 
 from minilxc.cli import options
 from minilxc.cli.named import container
@@ -12,9 +11,11 @@ from minilxc.errors import UsageError
 from minilxc.launch.enter import Request
 from minilxc.launch.terminal import Console
 from minilxc.linux import process
+from minilxc.linux.files import decode
 from minilxc.monitor import attach, client, session
 from minilxc.monitor.console_log import ConsoleLog
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -78,7 +79,7 @@ def run(words: Sequence[str]) -> int:
         return 0
     found = container(COMMAND, given, words=False)
     log = _log(given, found.name)
-    terminal = tuple(descriptor for descriptor in range(3) if os.isatty(descriptor))
+    terminal = tuple(descriptor for descriptor in range(3) if posix.isatty(descriptor))
     with client.demand(found.path, found.name) as connection:
         record, data, pidfd = attach.record_of(connection)
     request = Request(
@@ -121,7 +122,7 @@ def _environment(given: options.Given, record: Record) -> tuple[str, ...]:
         if not (name and equals):
             raise UsageError(f"--set-var: '{word}' is not NAME=VALUE")
         extra.append((name, value))
-    caller = {os.fsdecode(name): os.fsdecode(value) for name, value in os.environb.items()}
+    caller = {decode(name): decode(value) for name, value in posix.environ.items()}
     return attach.environment(
         record, caller, clear=CLEAR_ENV in given, keep=frozenset(given.all(KEEP)), extra=extra
     )

@@ -14,7 +14,6 @@ from minilxc.config.parse import Config
 from minilxc.config.reference import default_text
 from minilxc.errors import SHORT, MinilxcError, UsageError, suggestion
 from minilxc.launch import lock
-from minilxc.launch.plan import check_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -82,7 +81,7 @@ def _read(given: options.Given) -> tuple[Config, bool]:
     if name is None and given.get(options.FILE) is None:
         raise UsageError("which config? (-f FILE, or -n NAME)", hint=COMMAND.usage())
     if name is not None:
-        check_name(name)
+        lock.check_name(name)
     path = start.config_path(given, given.get(options.PATH) or lock.default_path(), name or "-")
     config, wrong, _ = Config.examine(path, given.all(options.DEFINE))
     for error in wrong:

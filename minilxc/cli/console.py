@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
+import posix
 import sys
-from typing import TYPE_CHECKING
 
 from minilxc.cli import options
 from minilxc.cli.named import container
@@ -12,6 +11,7 @@ from minilxc.errors import UsageError
 from minilxc.linux.terminal import open_peer
 from minilxc.monitor import client, session
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -58,7 +58,7 @@ def run(words: Sequence[str]) -> int:
             open_peer(master)
             carrier = session.Carrier(master, session.callers_peer((0, 1)), escape=escape)
         signal = session.stay(connection.fileno(), carrier=carrier)
-        os.close(master)
+        posix.close(master)
     return 0 if signal is None else 128 + signal
 
 

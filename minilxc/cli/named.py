@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from minilxc.cli import options
 from minilxc.container import Container
 from minilxc.errors import UsageError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from minilxc.cli.options import Command, Given
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from minilxc.cli import options
 from minilxc.cli.named import container
 from minilxc.errors import MinilxcError, UsageError
 from minilxc.monitor.client import NotRunning
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 

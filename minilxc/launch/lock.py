@@ -13,14 +13,29 @@ import fcntl
 import posix
 from _blake2 import blake2b
 
-from minilxc.errors import StartError
+from minilxc.errors import StartError, UsageError
 from minilxc.linux.files import canonical, decode, encode, exists, is_directory, is_folder, normalized
 
 DEFAULT_PATH = "/var/lib/lxc"
 """Where root's containers are looked for, as LXC does."""
 
+_NAME_BYTES = 64
 _SEEK_SET = 0
 _FLOCK = "hhqqi4x"  # struct flock: l_type, l_whence, l_start, l_len, l_pid
+
+
+def check_name(name: str) -> str:
+    """`name` if it can be a container's. Raises UsageError.
+
+    It becomes a part of paths and of one line in logs, so it is kept simpler than LXC keeps it.
+    """
+    plain = name.replace("-", "").replace("_", "").replace(".", "")
+    if not (name.isascii() and plain.isalnum()) or name[0] in ".-" or len(name) > _NAME_BYTES:
+        raise UsageError(
+            f"'{name}' cannot be a container's name",
+            hint="letters, digits, '.', '_' and '-', not beginning with '.' or '-', up to 64",
+        )
+    return name
 
 
 def default_path() -> str:

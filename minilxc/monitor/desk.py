@@ -19,7 +19,18 @@ from minilxc.launch.runtime import SOCKET
 from minilxc.linux import cgroup, process
 from minilxc.linux.files import read_text
 from minilxc.monitor import protocol
-from minilxc.monitor.protocol import ERROR, OK, STATE
+from minilxc.monitor.protocol import (
+    ABORTING,
+    ERROR,
+    FREEZING,
+    FROZEN,
+    OK,
+    RUNNING,
+    STARTING,
+    STATE,
+    STOPPED,
+    THAWED,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,9 +39,6 @@ if TYPE_CHECKING:
     from minilxc.launch.parent import Started
     from minilxc.launch.plan import Plan
     from minilxc.monitor.console import Console
-
-STOPPED, STARTING, RUNNING, STOPPING, ABORTING = "STOPPED", "STARTING", "RUNNING", "STOPPING", "ABORTING"
-FREEZING, FROZEN, THAWED = "FREEZING", "FROZEN", "THAWED"
 
 _MOST_CLIENTS = 200
 _AT_ONCE = 16

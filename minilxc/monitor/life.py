@@ -10,7 +10,8 @@ from minilxc.launch.parent import Claim, start
 from minilxc.linux import process
 from minilxc.log import INFO
 from minilxc.monitor.console import Console, Peer, open_peer
-from minilxc.monitor.desk import RUNNING, STARTING, STOPPING, Desk
+from minilxc.monitor.desk import Desk
+from minilxc.monitor.protocol import RUNNING, STARTING, STOPPING
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -26,6 +26,11 @@ LIMIT = 4096
 """Bytes of a message."""
 OK, ERROR, STATE = "ok", "error", "state"
 
+STOPPED, STARTING, RUNNING, STOPPING, ABORTING = "STOPPED", "STARTING", "RUNNING", "STOPPING", "ABORTING"
+FREEZING, FROZEN, THAWED = "FREEZING", "FROZEN", "THAWED"
+STATES = (STOPPED, STARTING, RUNNING, STOPPING, ABORTING, FREEZING, FROZEN, THAWED)
+"""All states, as LXC has them. THAWED is told on the way from FROZEN to RUNNING, and never stays."""
+
 _MOST_DESCRIPTORS = 8
 _ROOM = _socket.CMSG_SPACE(_MOST_DESCRIPTORS * 4)
 _CREDENTIALS = "3i"  # struct ucred: pid, uid, gid
