@@ -273,7 +273,7 @@ class Container:
                 raise
             return client.kill_monitor(self.path, self.name)
         except NotRunning:
-            if not client.clean_up(self.path, self.name, kill=True):
+            if not runtime.clean_up(self.path, self.name, kill=True):
                 raise
             return True
 

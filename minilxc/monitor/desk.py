@@ -102,7 +102,7 @@ class Desk:
         self._listening = protocol.new_socket()
         self._listening.bind(f"/proc/self/fd/{folder}/{SOCKET}")
         self._listening.setblocking(False)
-        self._listening.listen(_AT_ONCE)
+        self._listening.listen(_MOST_CLIENTS)
         self._epoll.register(self._listening.fileno(), select.EPOLLIN)
         self._phase = STARTING
 
