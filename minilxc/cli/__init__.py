@@ -18,6 +18,10 @@ VERSION = "0.1.0"
 COMMANDS = {
     "start": ("start", "start", "start a container"),
     "execute": ("start", "execute", "run a command in a container"),
+    "create": ("create", "run", "make a container"),
+    "destroy": ("destroy", "run", "remove a container"),
+    "copy": ("copy", "run", "copy a container"),
+    "rename": ("copy", "rename", "give a container another name"),
     "checkconfig": ("checkconfig", "run", "check a config and its policy without starting"),
     "config": ("config", "run", "show what is in force in a config, or give it today's names"),
     "keys": ("keys", "run", "explain the keys of a config"),

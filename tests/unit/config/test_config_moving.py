@@ -7,7 +7,7 @@ import re
 import pytest
 
 from minilxc.config import values
-from minilxc.config.moving import Move, rewrite, rewrite_paths, left_behind
+from minilxc.config.moving import Move, left_behind, rewrite, rewrite_paths
 from minilxc.config.parse import Config
 from minilxc.config.writing import command, line
 from minilxc.errors import MinilxcError
