@@ -73,7 +73,8 @@ def remove(place: int, name: str, identity: tuple[int, int]) -> None:
             here = up
             if identity_of(here) != above[-1][1]:
                 raise OSError(EBUSY, "was moved while it was removed", own)
-            problem = _try(posix.rmdir, own, here) or problem
+            failed = _try(posix.rmdir, own, here)
+            problem = problem or failed
     finally:
         posix.close(here)
     problem = problem or _try(posix.rmdir, name, place)
@@ -92,7 +93,8 @@ def _empty(folder: int) -> tuple[list[str], OSError | None]:
         if is_directory(posix.stat(name, dir_fd=folder, follow_symlinks=False)):
             folders.append(name)
         else:
-            problem = _try(posix.unlink, name, folder) or problem
+            failed = _try(posix.unlink, name, folder)
+            problem = problem or failed
     return folders, problem
 
 

@@ -37,10 +37,13 @@ def read(root: str, path: str) -> str | None:
         descriptor = _open(root, path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
     except OSError:
         return None
-    with open(descriptor, "rb") as file:
+    try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             return None
-        return file.read(_MOST_BYTES).decode(errors="surrogateescape")
+        with open(descriptor, "rb", closefd=False) as file:
+            return file.read(_MOST_BYTES).decode(errors="surrogateescape")
+    finally:
+        os.close(descriptor)
 
 
 def write(root: str, path: str, text: str) -> None:
