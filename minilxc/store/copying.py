@@ -17,6 +17,7 @@ from minilxc.store import folder, hooks, ids, inside, interrupts
 from minilxc.store.destroy import refuse_needed
 from minilxc.store.names import find, locked, refuse_taken
 from minilxc.store.tools import Tools
+from minilxc.store.tools import find as find_tool
 
 if TYPE_CHECKING:
     from minilxc.launch.idmap import IdMaps
@@ -219,8 +220,10 @@ def _refuse_copy(request: Request, original: _Original) -> None:
 
 def _cp(tools: Tools, source: str, target: str) -> None:
     """Copy with owners, modes, times, links, attributes, holes and devices; what is mounted below stays out."""
-    cp = next((path for path in ("/usr/bin/cp", "/bin/cp") if os.path.exists(path)), "cp")
-    tools.run([cp, "-a", "-x", "--reflink=auto", "--sparse=auto", "-T", "--", source, target])
+    tools.report.progress(f"copying {source}")
+    tools.run(
+        [find_tool("cp") or "cp", "-a", "-x", "--reflink=auto", "--sparse=auto", "-T", "--", source, target]
+    )
 
 
 def _new_text(original: _Original, below: str | None) -> bytes:

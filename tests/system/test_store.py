@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers import machine
-from tests.helpers.container import CHECKOUT, MINILXC, Result
+from tests.helpers.container import CHECKOUT, ENTRY, MINILXC, Result
 from tests.helpers.ordinary import FIRST, UID, User
 
 SABOTAGE = CHECKOUT / "tests" / "helpers" / "sabotage_store.py"
@@ -32,6 +32,7 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.path = folder / "lxc"
+        self.program = MINILXC
         self.bin = folder / "bin"
         self.bin.mkdir()
         self.environment = {**os.environ, "PATH": f"{self.bin}:{os.environ['PATH']}"}
@@ -43,7 +44,7 @@ class Store:
 
     def run(self, command, *words, wrap=(), **more) -> Result:
         more = {"stdin": subprocess.DEVNULL, "cwd": self.folder, "env": self.environment, **more}
-        line = [*wrap, MINILXC, *self.words(command, *words)]
+        line = [*wrap, self.program, *self.words(command, *words)]
         ran = subprocess.run(line, capture_output=True, text=True, timeout=300, **more)
         return Result(ran.returncode, ran.stdout, ran.stderr)
 
@@ -863,6 +864,7 @@ def user(store):
     """The user with a path of his own for containers."""
     who = User(store.folder)
     store.path = who.home / "lxc"
+    store.program = str(ENTRY)  # nobody else may write coverage data
     return who
 
 
