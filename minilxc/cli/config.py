@@ -12,6 +12,7 @@ from minilxc.cli import options, start
 from minilxc.config.keys import GROUPS, KEYS, NETWORK, TABLE
 from minilxc.config.parse import Config
 from minilxc.config.reference import default_text
+from minilxc.config.writing import written
 from minilxc.errors import SHORT, MinilxcError, UsageError, suggestion
 from minilxc.launch import lock
 
@@ -94,16 +95,8 @@ def _print(lines: list[Line], given: options.Given) -> None:
         print(json.dumps([line._asdict() for line in lines], indent=2))
         return
     for line in lines:
-        text = line.value if VALUES in given else f"{line.where}: {line.key} = {_written(line.value)}"
+        text = line.value if VALUES in given else f"{line.where}: {line.key} = {written(line.value)}"
         os.write(1, os.fsencode(text) + b"\n")
-
-
-def _written(value: str) -> str:
-    """A value as a config must have it to be read like this: in quotes where it has some, or blanks, at its ends."""
-    plain = value == value.strip(" \t") and not (
-        len(value) > 1 and value[0] in "'\"" and value[-1] == value[0]
-    )
-    return value if plain else f'"{value}"'
 
 
 def _in_force(config: Config) -> Iterator[Line]:

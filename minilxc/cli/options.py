@@ -49,6 +49,7 @@ DEFINE = Option("s", "define", "KEY=VAL", "set a config key, on top of the confi
 LOGFILE = Option("o", "logfile", "FILE", "append the log to FILE")
 PRIORITY = Option("l", "logpriority", "LEVEL", "log what is at least as grave as LEVEL (default: ERROR)")
 QUIET = Option("q", "quiet", "", "no errors on standard error")
+VERBOSE = Option("v", "verbose", "", "show all that tools and hooks say")
 HELP = Option("h", "help", "", "show this help")
 USAGE = Option("", "usage", "", "show a short usage")
 VERSION = Option("", "version", "", "show the version")
@@ -78,6 +79,7 @@ JSON = Option("", "json", "", "one JSON document, for programs")
 
 ABOUT = (HELP, USAGE, VERSION)
 COMMON = (LOGFILE, PRIORITY, QUIET, *ABOUT)
+TELLING = (VERBOSE, QUIET, *ABOUT)
 
 
 class Command:

@@ -24,6 +24,10 @@ _SEEK_SET = 0
 _FLOCK = "hhqqi4x"  # struct flock: l_type, l_whence, l_start, l_len, l_pid
 
 
+class Running(StartError):
+    """Somebody else has the container of this name."""
+
+
 def check_name(name: str) -> str:
     """`name` if it can be a container's. Raises UsageError.
 
@@ -100,17 +104,17 @@ def _file() -> int:
 def take(lxcpath: str, name: str) -> int:
     """Lock the container; the descriptor holds the lock as long as this process keeps it open.
 
-    Raises StartError when it is running already, under minilxc or under LXC.
+    Raises Running when it is running already, under minilxc or under LXC.
     """
     descriptor = _file()
     try:
         fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _byte(lxcpath, name))
     except (BlockingIOError, PermissionError):
         posix.close(descriptor)
-        raise StartError("is running already", name, step="lock") from None
+        raise Running("is running already", name, step="lock") from None
     if _lxc_runs(lxcpath, name):
         posix.close(descriptor)
-        raise StartError("is running already, under LXC", name, step="lock")
+        raise Running("is running already, under LXC", name, step="lock")
     return descriptor
 
 

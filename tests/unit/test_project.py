@@ -159,7 +159,10 @@ def test_links_of_the_documents_lead_somewhere():
                 assert (document.parent / target).exists(), f"{document.name}: {target}"
 
 
-@pytest.mark.parametrize("command", ["start", "execute", "checkconfig", "config", "keys", "seccomp"])
+@pytest.mark.parametrize(
+    "command",
+    ["start", "execute", "create", "destroy", "copy", "rename", "checkconfig", "config", "keys", "seccomp"],
+)
 def test_manual_page_has_the_options_that_help_has(command):
     """minilxc(1) has those that the commands share; every other page has the command's own."""
     helped = set()
