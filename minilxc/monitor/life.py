@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _signal
+import gc
 import posix
 import select
 
@@ -55,6 +56,9 @@ def _stay(
     # that, but one to end; as LXC has it. A program that `execute` runs knows best.
     hangup = _signal.SIGHUP if plan.with_init else _signal.SIGTERM
     signals = started.attention.signals
+    # What a start has made is there to stay; what answers leave behind is not.
+    gc.freeze()
+    gc.enable()
     try:
         desk.started = started
         console = desk.console = Console(started.console, peer) if started.console is not None else None
