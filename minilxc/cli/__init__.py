@@ -27,6 +27,7 @@ COMMANDS = {
     "rename": ("copy", "rename", "give a container another name"),
     "checkconfig": ("checkconfig", "run", "check a config and its policy without starting"),
     "config": ("config", "run", "show what is in force in a config, or give it today's names"),
+    "usernsexec": ("usernsexec", "run", "run a program as root of a user namespace"),
     "keys": ("keys", "run", "explain the keys of a config"),
     "seccomp": ("seccomp", "run", "work with seccomp policies"),
 }

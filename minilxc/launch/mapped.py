@@ -15,19 +15,24 @@ if TYPE_CHECKING:
     from minilxc.launch.idmap import IdMaps
 
 
-def run(maps: IdMaps, subject: str, act: Callable[[], object], *, as_root: bool = False) -> None:
-    """Have `act` run in a child with the container's ids, and our own, where all is ours.
+def run(
+    maps: IdMaps, subject: str, act: Callable[[], object], *, as_root: bool = False, namespaces: int = 0
+) -> int:
+    """Have `act` run in a child with the container's ids, and our own, where all is ours; the child's wait status.
 
     The child keeps our own ids; `as_root`: it takes those of the container's root, for what it makes to be
-    root's there. Raises OSError, that of the child too.
+    root's there. `namespaces` (CLONE_NEW*) are new for it, too. An `act` that executes a program is waited for
+    as that. Raises OSError, that of the child too.
     """
     ours, theirs = channel.pair()
-    pid, pidfd = process.fork_into(NAMESPACES["user"])
+    pid, pidfd = process.fork_into(NAMESPACES["user"] | namespaces)
     if pid == 0:
         try:
             ours.close()
             theirs.wait_to_go_on()
             if as_root:
+                if not maps.keeps_groups:
+                    posix.setgroups(())
                 posix.setresgid(maps.gid, maps.gid, maps.gid)
                 posix.setresuid(maps.uid, maps.uid, maps.uid)
             act()
@@ -41,8 +46,9 @@ def run(maps: IdMaps, subject: str, act: Callable[[], object], *, as_root: bool 
         kind, text, _ = ours.receive()
     finally:
         ours.close()
-        posix.waitpid(pid, 0)
+        _, status = posix.waitpid(pid, 0)
         posix.close(pidfd)
     if kind == channel.FAILED:
         _, number, thing, reason = text.split("\0", 3)
         raise OSError(int(number), reason, thing)
+    return status
