@@ -27,13 +27,17 @@ from minilxc.monitor.protocol import FROZEN, RUNNING, STATES, STOPPED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from os import PathLike
     from subprocess import CompletedProcess
-    from typing import IO, Any
+    from typing import IO, Any, TypeVar
 
     from minilxc.config.parse import Config
     from minilxc.monitor.client import Connection
+    from minilxc.monitor.facts import Link, Statistics
+    from minilxc.monitor.nested import Nested
+
+    _Fact = TypeVar("_Fact")
 
 __all__ = ["STATES", "Container", "Info", "Settings", "list_containers"]
 
@@ -68,6 +72,10 @@ class Info:
         self.since = since
         self.config = config
         self.verb = verb
+
+    def as_data(self) -> dict[str, object]:
+        """All of it by name."""
+        return {name: getattr(self, name) for name in self.__slots__}
 
     def __repr__(self) -> str:
         return f"Info({', '.join(f'{name}={getattr(self, name)!r}' for name in self.__slots__)})"
@@ -467,6 +475,64 @@ class Container:
         with self._demand() as connection:
             _, (file,) = connection.ask("written", *(("clear",) if clear else ()))
             return client.read_file(file)
+
+    # What it has and uses
+
+    def _of_process(self, act: Callable[[int, int], _Fact]) -> _Fact:
+        """What `act` makes of its process 1: a descriptor of its folder in /proc, and its number.
+
+        Raises NotRunning, MinilxcError.
+        """
+        with self._demand() as connection:
+            _, descriptors = connection.ask("info")
+        folder = -1
+        try:
+            pid = client.pid_of(descriptors[0]) if descriptors else 0
+            try:
+                folder = posix.open(f"/proc/{pid}", posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC)
+            except OSError:
+                pid = 0
+            # Where the process still has its number, the folder is its own.
+            if not pid or client.pid_of(descriptors[0]) != pid:
+                raise NotRunning("is not running", self.name)
+            return act(folder, pid)
+        except OSError as error:
+            raise MinilxcError(error.strerror or str(error), self.name) from None
+        finally:
+            for descriptor in (*descriptors, *((folder,) if folder >= 0 else ())):
+                posix.close(descriptor)
+
+    def ips(self) -> list[str]:
+        """Its addresses, of IPv4 and then of IPv6, but those of the loopback and of IPv6 links. Raises NotRunning."""
+        from minilxc.monitor import facts
+
+        return self._of_process(lambda folder, _: facts.addresses(folder))
+
+    def interfaces(self) -> list[str]:
+        """The names of its network interfaces. Raises NotRunning."""
+        from minilxc.monitor import facts
+
+        return self._of_process(lambda folder, _: facts.interfaces(folder))
+
+    def links(self) -> list[Link]:
+        """The ends of its veth interfaces that are here, with what went through them. Raises NotRunning."""
+        from minilxc.monitor import facts
+
+        return self._of_process(lambda _, pid: facts.links(pid))
+
+    def nested(self, depth: int = 1) -> list[Nested]:
+        """The containers inside of it (in their /var/lib/lxc, or running), `depth` levels. Raises NotRunning,
+        MinilxcError. What it says comes from inside, where anything may be made up.
+        """
+        from minilxc.monitor import nested
+
+        return self._of_process(lambda folder, _: nested.inside(self.name, folder, depth))
+
+    def statistics(self) -> Statistics:
+        """What it has used of processors, memory and disks. Raises NotRunning."""
+        from minilxc.monitor import facts
+
+        return facts.statistics(self.groups())
 
     # Control groups
 

@@ -29,6 +29,16 @@ COMMANDS = {
     "config": ("config", "run", "show what is in force in a config, or give it today's names"),
     "usernsexec": ("usernsexec", "run", "run a program as root of a user namespace"),
     "keys": ("keys", "run", "explain the keys of a config"),
+    "info": ("info", "run", "show what a container is, has and uses"),
+    "ls": ("ls", "run", "list containers"),
+    "wait": ("wait", "run", "wait until a container has come to a state"),
+    "freeze": ("freeze", "freeze", "stop all that runs in a container"),
+    "unfreeze": ("freeze", "unfreeze", "let a frozen container go on"),
+    "monitor": ("monitor", "run", "tell the states that containers go through"),
+    "cgroup": ("cgroup", "run", "read or write a file of a container's control groups"),
+    "autostart": ("autostart", "run", "start or stop the containers that start at boot"),
+    "top": ("top", "run", "show what the containers that run use, again and again"),
+    "links": ("links", "run", "make links with the names of LXC's commands"),
     "seccomp": ("seccomp", "run", "work with seccomp policies"),
 }
 # Those whose modules are worth keeping in one file (see minilxc.bundle).

@@ -127,12 +127,12 @@ def _of(config: Config, key: str) -> list[Line]:
     exact = [line for line in found if line.key == key]
     if exact or (key in KEYS and not found):
         return exact or list(_default(key))
-    if not found and not _is_known(key):
+    if not found and not is_known(key):
         raise MinilxcError(f"{key}: unknown key", hint=suggestion(key, [row.name for row in TABLE]))
     return found
 
 
-def _is_known(key: str) -> bool:
+def is_known(key: str) -> bool:
     """Whether a config can have the key, or keys below it."""
     words = key.split(".")
     if words[:2] == ["lxc", "net"]:

@@ -510,7 +510,7 @@ TABLE: tuple[Key, ...] = (
         help="How long to wait after this container before the next one is started, in seconds."),
     Key("lxc.start.order", parse=values.integer, default=0,
         subsystem="monitor", since="1.0", example="10",
-        help="The place in the order of starts; higher is earlier."),
+        help="The place in the order of starts; lower is earlier."),
     Key("lxc.group", parse=values.words, default=(), many=True, merge=values.flat, subsystem="monitor",
         since="1.0", example="web onboot",
         help="Groups of containers that are started together."),

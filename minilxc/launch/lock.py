@@ -19,6 +19,9 @@ from minilxc.linux.files import canonical, decode, encode, exists, is_directory,
 DEFAULT_PATH = "/var/lib/lxc"
 """Where root's containers are looked for, as LXC does."""
 
+ROOTS_DIRECTORY = "/run/minilxc"
+"""Where what runs is kept of root's."""
+
 _NAME_BYTES = 64
 _SEEK_SET = 0
 _FLOCK = "hhqqi4x"  # struct flock: l_type, l_whence, l_start, l_len, l_pid
@@ -63,7 +66,7 @@ def state_directory() -> str:
     """
     user = posix.geteuid()
     if user == 0:
-        return "/run/minilxc"
+        return ROOTS_DIRECTORY
     runtime = decode(posix.environ.get(b"XDG_RUNTIME_DIR", b""))
     if runtime:
         return f"{runtime.rstrip('/')}/minilxc"

@@ -28,7 +28,16 @@ _FOLDER = posix.O_RDONLY | posix.O_DIRECTORY | posix.O_NOFOLLOW | posix.O_CLOEXE
 
 def place(lxcpath: str) -> str:
     """The folder of all containers of `lxcpath` that run. Raises StartError when there can be none."""
-    return f"{lock.state_directory()}/{blake2b(encode(canonical(lxcpath)), digest_size=8).hexdigest()}"
+    return f"{lock.state_directory()}/{_digest(canonical(lxcpath))}"
+
+
+def place_of_root(lxcpath: str) -> str:
+    """The same for root of another machine or container, where `lxcpath` is no link."""
+    return f"{lock.ROOTS_DIRECTORY}/{_digest(lxcpath)}"
+
+
+def _digest(path: str) -> str:
+    return blake2b(encode(path), digest_size=8).hexdigest()
 
 
 def names(lxcpath: str) -> list[str]:
