@@ -44,7 +44,12 @@ class Option:
 
 NAME = Option("n", "name", "NAME", "name of the container")
 FILE = Option("f", "rcfile", "FILE", "config to read instead of PATH/NAME/config")
-PATH = Option("P", "lxcpath", "PATH", "where containers are (default: /var/lib/lxc, or ~/.local/share/lxc)")
+PATH = Option(
+    "P",
+    "lxcpath",
+    "PATH",
+    "where containers are (default: lxc.lxcpath of lxc.conf, or /var/lib/lxc)",
+)
 DEFINE = Option("s", "define", "KEY=VAL", "set a config key, on top of the config", many=True)
 LOGFILE = Option("o", "logfile", "FILE", "append the log to FILE")
 PRIORITY = Option("l", "logpriority", "LEVEL", "log what is at least as grave as LEVEL (default: ERROR)")

@@ -46,8 +46,22 @@ def check_name(name: str) -> str:
 
 
 def default_path() -> str:
-    """Where the caller's containers are looked for, as LXC does: /var/lib/lxc, or ~/.local/share/lxc."""
+    """Where the caller's containers are looked for, as LXC does: lxc.lxcpath of lxc.conf, or else /var/lib/lxc, of a
+    user ~/.local/share/lxc. Raises StartError, ConfigError.
+    """
+    file = system_file()
+    if exists(file):
+        from minilxc.config import system
+
+        path = system.read(file).get("lxc.lxcpath")
+        if path is not None:
+            return path
     return DEFAULT_PATH if posix.geteuid() == 0 else f"{_home()}/.local/share/lxc"
+
+
+def system_file() -> str:
+    """Where the caller's lxc.conf is: lxc.system.conf(5). Raises StartError."""
+    return "/etc/lxc/lxc.conf" if posix.geteuid() == 0 else f"{_home()}/.config/lxc/lxc.conf"
 
 
 def _home() -> str:

@@ -67,8 +67,8 @@ class Connection:
             raise NotRunning("is not running", self.name) from None
         while True:
             kind, facts, descriptors = self._receive(PATIENCE)
-            if kind != protocol.STATE or words == ("watch",):
-                break  # else a change of state came first
+            if kind not in (protocol.STATE, protocol.EXIT) or words == ("watch",):
+                break  # else something that is watched came first
         if kind == protocol.ERROR:
             protocol.close(descriptors)
             raise MinilxcError(facts[0] if facts else "refused", self.name)
@@ -96,12 +96,23 @@ class Connection:
 
     def next_state(self, timeout: float | None = None) -> str | None:
         """The next state of one who watches; None when the container has ended. Raises Hangs when none comes."""
+        while (event := self.next_event(timeout)) is not None:
+            kind, text = event
+            if kind == protocol.STATE:
+                return text
+        return None
+
+    def next_event(self, timeout: float | None = None) -> tuple[str, str] | None:
+        """What comes next for one who watches: STATE and the state, or EXIT and the status of process 1.
+
+        None when the container has ended. Raises Hangs when nothing comes in `timeout` seconds.
+        """
         try:
-            _, facts, descriptors = self._receive(timeout)
+            kind, facts, descriptors = self._receive(timeout)
         except NotRunning:
             return None
         protocol.close(descriptors)
-        return facts[0]
+        return kind, facts[0]
 
     def _receive(self, timeout: float | None) -> tuple[str, list[str], list[int]]:
         poll = select.poll()

@@ -22,6 +22,7 @@ from minilxc.monitor import protocol
 from minilxc.monitor.protocol import (
     ABORTING,
     ERROR,
+    EXIT,
     FREEZING,
     FROZEN,
     OK,
@@ -71,6 +72,7 @@ class Desk:
     __slots__ = (
         "_clients",
         "_epoll",
+        "_history",
         "_interrupts",
         "_listening",
         "_owner",
@@ -87,6 +89,7 @@ class Desk:
         self._listening: _socket.socket | None = None
         self._clients: dict[int, _Client] = {}
         self._phase = STOPPED
+        self._history: list[str] = []  # of this start's states, for those who come to watch
         self._since = 0.0
         self._interrupts: list[int] = []
         self._owner = owner
@@ -104,7 +107,7 @@ class Desk:
         self._listening.setblocking(False)
         self._listening.listen(_MOST_CLIENTS)
         self._epoll.register(self._listening.fileno(), select.EPOLLIN)
-        self._phase = STARTING
+        self.tell(STARTING)
 
     def fileno(self) -> int:
         """A descriptor that can be read from when somebody has something to say."""
@@ -112,9 +115,14 @@ class Desk:
 
     def tell(self, state: str) -> None:
         """Have the container's state be known."""
+        self._history = [] if state == STARTING else [*self._history, self._phase]
         self._phase = state
         self._since = time.time()
-        self._publish(state)
+        self._publish(STATE, state)
+
+    def tell_exit(self, status: int) -> None:
+        """Have it be known that process 1 has ended, and how: its status, or 128 + signal."""
+        self._publish(EXIT, str(status))
 
     def disown(self) -> None:
         """Whoever started the container may go now."""
@@ -180,10 +188,10 @@ class Desk:
         except (OSError, ValueError):
             self._drop(client)  # they have gone, or do not read
 
-    def _publish(self, state: str) -> None:
+    def _publish(self, kind: str, text: str) -> None:
         for client in list(self._clients.values()):
             if client.watches:
-                self._send(client, STATE, state)
+                self._send(client, kind, text)
 
     def _hear(self, client: _Client) -> None:
         try:
@@ -227,7 +235,7 @@ class Desk:
 
     def _watch(self, client: _Client, _: list[str]) -> None:
         client.watches = True
-        self._send(client, STATE, self.state())
+        self._send(client, STATE, self.state(), *self._history)
 
     def _signal(self, client: _Client, arguments: list[str]) -> None:
         """Send init one of the config's signals: `halt`, `reboot` or `stop`; or `kill`, which it cannot ignore."""
@@ -255,7 +263,7 @@ class Desk:
             pass
         if self._freezer_state() in (FREEZING, FROZEN):
             started.thaw()
-            self._publish(THAWED)
+            self._publish(STATE, THAWED)
 
     def _freezer_state(self) -> str | None:
         for group in self.started.groups if self.started is not None else ():
@@ -271,19 +279,19 @@ class Desk:
         if before is None:
             raise _Refused("there is no control group that can be frozen")
         if before == THAWED:
-            self._publish(FREEZING)
+            self._publish(STATE, FREEZING)
             cgroup.freeze(next(group for group in started.groups if cgroup.freezer_state(group) is not None))
         now = self._freezer_state() or THAWED
         if now == FROZEN and before != FROZEN:
-            self._publish(FROZEN)
+            self._publish(STATE, FROZEN)
         self._send(client, OK, now)
 
     def _unfreeze(self, client: _Client, _: list[str]) -> None:
         started = self._running()
         if self._freezer_state() in (FREEZING, FROZEN):
             started.thaw()
-            self._publish(THAWED)
-            self._publish(RUNNING)
+            self._publish(STATE, THAWED)
+            self._publish(STATE, RUNNING)
         self._send(client, OK, RUNNING)
 
     def _join(self, client: _Client, _: list[str]) -> None:

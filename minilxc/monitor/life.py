@@ -84,6 +84,7 @@ def _stay(
         if console:
             console.drain()
         log.write(INFO, "stop", f"process 1 ended with status {status}")
+        desk.tell_exit(status)
         return status
     finally:
         desk.started = desk.console = None
