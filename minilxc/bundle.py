@@ -33,7 +33,8 @@ STARTS = (
     "minilxc.config.parse",
     "minilxc.launch.plan",
     "minilxc.launch.terminal",
-    "minilxc.monitor.life",
+    "minilxc.monitor.background",
+    "minilxc.monitor.planning",
     "minilxc.seccomp.loader",
     "minilxc.seccomp.prepare",
 )

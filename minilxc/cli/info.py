@@ -19,7 +19,7 @@ IPS = options.Option("i", "ips", "", "print its addresses")
 PID = options.Option("p", "pid", "", "print the number of its process 1")
 STATE = options.Option("s", "state", "", "print its state")
 STATS = options.Option("S", "stats", "", "print what it uses")
-RAW = options.Option("H", "no-humanize", "", "numbers in bytes and nanoseconds, values without their keys")
+RAW = options.Option("H", "no-humanize", "", "plain numbers; no label for a single fact that is asked for")
 COMMAND = options.Command(
     "info",
     "show what a container is, has and uses",
@@ -43,16 +43,17 @@ def _run(given: options.Given) -> int:
         print(json.dumps(_document(container, info, given.all(CONFIG)), indent=2))
         return 0
     every = not any(option in given for option in (STATE, PID, IPS, STATS, CONFIG))
+    bare = RAW in given and sum(option in given for option in (STATE, PID, IPS, STATS)) == 1
     if every:
         _print("Name", container.name)
     if every or STATE in given:
-        _print("State", info.state)
+        _print("State", info.state, bare)
     if (every or PID in given) and info.pid is not None:
-        _print("PID", str(info.pid))
+        _print("PID", str(info.pid), bare)
     if info.pid is not None:
         if every or IPS in given:
             for address in container.ips():
-                _print("IP", address)
+                _print("IP", address, bare)
         if every or STATS in given:
             for label, text in _usage(container, raw=RAW in given):
                 _print(label, text)
@@ -62,8 +63,8 @@ def _run(given: options.Given) -> int:
     return 0
 
 
-def _print(label: str, text: str) -> None:
-    print(f"{label + ':':15} {text}")
+def _print(label: str, text: str, bare: bool = False) -> None:
+    print(text if bare else f"{label + ':':15} {text}")
 
 
 def _usage(container: Container, *, raw: bool) -> Iterator[tuple[str, str]]:
@@ -107,7 +108,7 @@ def _document(container: Container, info: Info, keys: Sequence[str]) -> dict[str
     return {
         "name": container.name,
         "defined": container.defined,
-        **info._asdict(),
+        **info.as_data(),
         "ips": container.ips() if runs else [],
         "interfaces": container.interfaces() if runs else [],
         "links": [link._asdict() for link in container.links()] if runs else [],

@@ -12,11 +12,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# Not lxc-checkconfig, which judges the kernel, and not lxc-config, which tells LXC's own settings: what calls
-# them would not get what it expects.
+# Not lxc-checkconfig: it judges the kernel, and who calls it would not get what they expect.
 NAMES = (
-    "attach", "autostart", "cgroup", "console", "copy", "create", "destroy", "execute", "freeze", "info",
-    "ls", "monitor", "start", "stop", "top", "unfreeze", "wait",
+    "attach", "autostart", "cgroup", "config", "console", "copy", "create", "destroy", "execute", "freeze",
+    "info", "ls", "monitor", "start", "stop", "top", "unfreeze", "usernsexec", "wait",
 )  # fmt: skip
 COMMAND = options.Command(
     "links", "make links with the names of LXC's commands", (), words="DIR", common=options.ABOUT

@@ -29,7 +29,7 @@ FROZEN = options.Option("", "frozen", "", "those that are frozen")
 STOPPED = options.Option("", "stopped", "", "those that do not run")
 DEFINED = options.Option("", "defined", "", "those that have a config")
 NESTING = options.Option(
-    "", "nesting", "[DEPTH]", "also those inside of them, DEPTH levels deep (default: 5)"
+    "", "nesting", "DEPTH", "also those inside of them, DEPTH levels deep (default: 5)", optional=True
 )
 FILTER = options.Option("", "filter", "REGEX", "those in whose name the regular expression is found")
 GROUPS = options.Option(

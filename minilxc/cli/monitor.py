@@ -44,11 +44,14 @@ def _run(given: options.Given) -> int:
     except re.error as error:
         raise UsageError(f"'{words[0]}' is no regular expression: {error}") from None
     signal.signal(signal.SIGINT, signal.default_int_handler)  # so that it ends with 130
-    for path, name, state in watching.changes(
+    for path, name, state, status in watching.changes(
         given.all(PATH) or [common.path(given)], lambda name: bool(pattern.fullmatch(name))
     ):
         if LINES in given:
-            line = json.dumps({"time": round(time.time(), 3), "path": path, "name": name, "state": state})
+            fact = {"state": state} if status is None else {"exit_status": status}
+            line = json.dumps({"time": round(time.time(), 3), "path": path, "name": name, **fact})
+        elif status is not None:
+            line = f"'{name}' exited with status [{status}]"
         else:
             line = f"'{name}' changed state to [{state}]"
         print(line, flush=True)

@@ -16,14 +16,22 @@ if TYPE_CHECKING:
 class Option:
     """One option: its letter ("" for none), its long name, the name of its value ("" for a switch), help.
 
-    A value in brackets may be left out, and is given as --OPTION=VALUE alone. `many`: it may be given more than
-    once. `key`: the config key that the option sets, as `-s` would.
+    `key`: the config key that the option sets, as `-s` would. `optional`: the value may be left out, and
+    otherwise stands in the same word.
     """
 
-    __slots__ = ("help", "key", "letter", "long", "many", "value")
+    __slots__ = ("help", "key", "letter", "long", "many", "optional", "value")
 
     def __init__(
-        self, letter: str, long: str, value: str, help: str, *, many: bool = False, key: str = ""
+        self,
+        letter: str,
+        long: str,
+        value: str,
+        help: str,
+        *,
+        many: bool = False,
+        key: str = "",
+        optional: bool = False,
     ) -> None:
         self.letter = letter
         self.long = long
@@ -31,20 +39,27 @@ class Option:
         self.help = help
         self.many = many
         self.key = key
+        self.optional = optional
 
 
 NAME = Option("n", "name", "NAME", "name of the container")
 FILE = Option("f", "rcfile", "FILE", "config to read instead of PATH/NAME/config")
-PATH = Option("P", "lxcpath", "PATH", "where containers are (default: /var/lib/lxc, or ~/.local/share/lxc)")
+PATH = Option(
+    "P",
+    "lxcpath",
+    "PATH",
+    "where containers are (default: lxc.lxcpath of lxc.conf, or /var/lib/lxc)",
+)
 DEFINE = Option("s", "define", "KEY=VAL", "set a config key, on top of the config", many=True)
 LOGFILE = Option("o", "logfile", "FILE", "append the log to FILE")
 PRIORITY = Option("l", "logpriority", "LEVEL", "log what is at least as grave as LEVEL (default: ERROR)")
 QUIET = Option("q", "quiet", "", "no errors on standard error")
+VERBOSE = Option("v", "verbose", "", "show all that tools and hooks say")
 HELP = Option("h", "help", "", "show this help")
 USAGE = Option("", "usage", "", "show a short usage")
 VERSION = Option("", "version", "", "show the version")
 FOREGROUND = Option("F", "foreground", "", "stay with the container until it ends")
-DAEMON = Option("d", "daemon", "", "run in the background (what start does without -F)")
+DAEMON = Option("d", "daemon", "", "run in the background")
 PIDFILE = Option("p", "pidfile", "FILE", "write the monitor's pid to FILE while the container runs")
 UID = Option("u", "uid", "UID", "user id of the command", key="lxc.init.uid")
 GID = Option("g", "gid", "GID", "group id of the command", key="lxc.init.gid")
@@ -69,6 +84,7 @@ JSON = Option("", "json", "", "one JSON document, for programs")
 
 ABOUT = (HELP, USAGE, VERSION)
 COMMON = (LOGFILE, PRIORITY, QUIET, *ABOUT)
+TELLING = (VERBOSE, QUIET, *ABOUT)
 
 
 class Command:
@@ -112,7 +128,8 @@ class Command:
         rows = []
         for option in self.options:
             letter = f"-{option.letter}," if option.letter else "   "
-            long = f"--{option.long}" + (f"={option.value}" if option.value else "").replace("=[", "[=")
+            value = f"[={option.value}]" if option.optional else f"={option.value}"
+            long = f"--{option.long}" + (value if option.value else "")
             rows.append(f"  {letter} {long:22} {option.help}")
         return "\n".join((self.usage(), "", f"{self.summary[0].upper()}{self.summary[1:]}.", "", *rows))
 
@@ -204,7 +221,7 @@ def read(command: Command, arguments: Sequence[str]) -> Given:
 
 
 def _value(option: Option, rest: list[str], shown: str, command: Command) -> str:
-    if not option.value or option.value.startswith("["):
+    if not option.value or option.optional:
         return ""
     if not rest:
         raise UsageError(f"option {shown} needs a value ({option.value})", hint=command.usage())

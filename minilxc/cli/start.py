@@ -64,12 +64,11 @@ def _run(command: options.Command, words: Sequence[str]) -> int:
 def _read(command: options.Command, given: options.Given) -> tuple[str, str, Config]:
     """Name, path and config of the container to start."""
     from minilxc.launch import lock
-    from minilxc.launch import plan as planning
 
     name = given.get(options.NAME)
     if name is None:
         raise UsageError("the container has no name (-n NAME)", hint=command.usage())
-    planning.check_name(name)
+    lock.check_name(name)
     lxcpath = given.get(options.PATH) or lock.default_path()
     return name, lxcpath, read_config(given, command, lxcpath, name)
 

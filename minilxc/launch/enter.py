@@ -190,45 +190,6 @@ class _Joining:
         )
 
 
-OUTSIDE: tuple[tuple[str, Callable[[_Joining], object]], ...] = (
-    # First of all: from here on nobody without power over the host looks into this process.
-    ("dumpable", lambda joining: credentials.hide_from_tracers()),
-    # What takes the host's own power, or its files.
-    ("core scheduling", lambda joining: _join_core(joining)),
-    ("limits", lambda joining: limits.apply(joining.record.limits, 0)),
-    ("labels", lambda joining: _open_proc(joining)),
-    ("cgroup", lambda joining: _join_groups(joining)),
-    ("terminal", lambda joining: _make_spare_terminal(joining)),
-    ("namespaces", lambda joining: _join_namespaces(joining)),
-    ("id maps", lambda joining: _be_root_inside(joining)),
-    ("terminal", lambda joining: _make_terminal(joining)),
-    # A change of ids may have made it dumpable again (fs.suid_dumpable).
-    ("dumpable", lambda joining: credentials.hide_from_tracers()),
-)
-"""What is done before anybody inside can see this process, in order: names, which errors bear, and what."""
-
-INSIDE: tuple[tuple[str, Callable[[_Joining], object]], ...] = (
-    # A session of its own: a terminal of the caller's must not be reachable by /dev/tty (TIOCSTI).
-    ("session", lambda joining: posix.setsid()),
-    ("terminal", lambda joining: _take_terminal(joining)),
-    # Here, as procfs shows the pid namespace of who mounts it.
-    ("remount", lambda joining: _remount(joining)),
-    ("keyring", lambda joining: _own_keyring(joining)),
-    ("personality", lambda joining: _take_personality(joining)),
-    ("working directory", lambda joining: program.enter_directory(joining.program)),
-    ("interpreters", lambda joining: program.check_beforehand(joining.program)),
-    ("capabilities", lambda joining: credentials.limit_capabilities(joining.credentials)),
-    ("credentials", lambda joining: credentials.become(joining.credentials)),
-    ("dumpable", lambda joining: credentials.hide_from_tracers()),
-    ("program", lambda joining: _find(joining)),
-    ("labels", lambda joining: _label(joining)),
-    ("descriptors", lambda joining: program.close_descriptors((joining.channel.fileno(),))),
-    ("umask", lambda joining: posix.umask(joining.record.umask)),
-    ("signals", lambda joining: process.reset_signals()),
-)
-"""What is done inside, in order; the filter and execve follow."""
-
-
 def main() -> NoReturn:
     """Be the program. Its request comes through CHANNEL. Never returns."""
     gc.disable()
@@ -404,11 +365,6 @@ def _take_terminal(joining: _Joining) -> None:
             posix.dup2(joining.slave, descriptor)
 
 
-def _own_keyring(joining: _Joining) -> None:
-    # The caller's has the caller's keys.
-    process.join_session_keyring()
-
-
 def _take_personality(joining: _Joining) -> None:
     persona = joining.request.personality
     persona = joining.record.personality if persona is None else persona
@@ -424,3 +380,43 @@ def _find(joining: _Joining) -> None:
 def _label(joining: _Joining) -> None:
     if joining.labels is not None:
         joining.labels.for_program(joining.proc)
+
+
+OUTSIDE: tuple[tuple[str, Callable[[_Joining], object]], ...] = (
+    # First of all: from here on nobody without power over the host looks into this process.
+    ("dumpable", lambda joining: credentials.hide_from_tracers()),
+    # What takes the host's own power, or its files.
+    ("core scheduling", _join_core),
+    ("limits", lambda joining: limits.apply(joining.record.limits, 0)),
+    ("labels", _open_proc),
+    ("cgroup", _join_groups),
+    ("terminal", _make_spare_terminal),
+    ("namespaces", _join_namespaces),
+    ("id maps", _be_root_inside),
+    ("terminal", _make_terminal),
+    # A change of ids may have made it dumpable again (fs.suid_dumpable).
+    ("dumpable", lambda joining: credentials.hide_from_tracers()),
+)
+"""What is done before anybody inside can see this process, in order: names, which errors bear, and what."""
+
+INSIDE: tuple[tuple[str, Callable[[_Joining], object]], ...] = (
+    # A session of its own: a terminal of the caller's must not be reachable by /dev/tty (TIOCSTI).
+    ("session", lambda joining: posix.setsid()),
+    ("terminal", _take_terminal),
+    # Here, as procfs shows the pid namespace of who mounts it.
+    ("remount", _remount),
+    # The caller's has the caller's keys.
+    ("keyring", lambda joining: process.join_session_keyring()),
+    ("personality", _take_personality),
+    ("working directory", lambda joining: program.enter_directory(joining.program)),
+    ("interpreters", lambda joining: program.check_beforehand(joining.program)),
+    ("capabilities", lambda joining: credentials.limit_capabilities(joining.credentials)),
+    ("credentials", lambda joining: credentials.become(joining.credentials)),
+    ("dumpable", lambda joining: credentials.hide_from_tracers()),
+    ("program", _find),
+    ("labels", _label),
+    ("descriptors", lambda joining: program.close_descriptors((joining.channel.fileno(),))),
+    ("umask", lambda joining: posix.umask(joining.record.umask)),
+    ("signals", lambda joining: process.reset_signals()),
+)
+"""What is done inside, in order; the filter and execve follow."""

@@ -293,7 +293,8 @@ def run(
 ) -> None:
     """Parent: run a command on the host and wait for its end; `arguments` and `environment` are added to its own.
 
-    An interrupt ends the command, whose process group it is sent to, and raises StartError. Raises OSError when the command ends with another status than 0.
+    An interrupt ends the command, whose process group it is sent to, and raises StartError. Raises
+    OSError when the command ends with another status than 0.
     """
     variables = {**script.environment, **(environment or {})}
     words = script.words(arguments)

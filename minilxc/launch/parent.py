@@ -276,8 +276,13 @@ def _undo(outside: _Outside) -> None:
 
 
 def _claim(outside: _Outside) -> None:
-    outside.ends.append(("lock", lambda: outside.reboots or outside.claim.release()))
+    outside.ends.append(("lock", lambda: _let_go_of_name(outside)))
     outside.claim.take()
+
+
+def _let_go_of_name(outside: _Outside) -> None:
+    if not outside.reboots:
+        outside.claim.release()
 
 
 def _make_cgroups(plan: Plan, outside: _Outside) -> None:

@@ -29,7 +29,14 @@ def of(plan: Plan, groups: list[str]) -> bytes:
             plan.umask,
             plan.keyring,
             plan.own_core,
-            (person.uid, person.gid, person.groups, person.dropped, person.last_capability, person.no_new_privs),
+            (
+                person.uid,
+                person.gid,
+                person.groups,
+                person.dropped,
+                person.last_capability,
+                person.no_new_privs,
+            ),
             (labels.apparmor, labels.selinux, labels.keyring) if labels is not None else None,
             plan.filters.payload if plan.filters is not None else None,
         )

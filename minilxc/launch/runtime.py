@@ -12,11 +12,14 @@ from __future__ import annotations
 
 import fcntl
 import posix
+import time
 from _blake2 import blake2b
 
 from minilxc.launch import lock
+from minilxc.linux import cgroup
 from minilxc.linux.files import canonical, decode, encode
 
+_PATIENCE = 10  # seconds that the end of what has outlived a monitor is waited for
 SOCKET = "command"
 GROUPS = "groups"
 
@@ -74,7 +77,10 @@ class Runtime:
     def note_groups(self, paths: list[str]) -> None:
         """Have the container's groups be found when its monitor is killed. Raises OSError."""
         file = posix.open(
-            GROUPS, posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC | posix.O_CLOEXEC, 0o600, dir_fd=self.folder
+            GROUPS,
+            posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC | posix.O_CLOEXEC,
+            0o600,
+            dir_fd=self.folder,
         )
         try:
             posix.write(file, encode("\n".join(paths)))
@@ -110,17 +116,32 @@ def groups(lxcpath: str, name: str) -> list[str]:
         posix.close(file)
 
 
-def clean_up(lxcpath: str, name: str) -> None:
-    """Remove what a killed monitor has left of a container that nobody holds. Never raises OSError."""
+def clean_up(lxcpath: str, name: str, *, kill: bool = False) -> bool:
+    """Remove what a killed monitor has left of a container that nobody holds: its groups, and its folder.
+
+    With `kill` processes that have outlived the monitor are ended, otherwise all stays for them; whether there
+    were any. Never raises OSError.
+    """
     path = place(lxcpath)
     try:
         above = posix.open(path, _FOLDER)
     except OSError:
-        return
+        return False
+    alive = False
     try:
+        # As long as it is locked nobody who takes the name makes groups, which would be taken for these.
         fcntl.flock(above, fcntl.LOCK_EX)
         if lock.holder(lxcpath, name):
-            return
+            return False
+        left = groups(lxcpath, name)
+        alive = any(cgroup.processes(group) for group in left)
+        if alive and not kill:
+            return True
+        deadline = time.monotonic() + _PATIENCE
+        while not cgroup.end_processes(left) and time.monotonic() < deadline:
+            pass
+        for group in left:
+            cgroup.remove(group)
         folder = posix.open(name, _FOLDER, dir_fd=above)
         _empty(folder)
         posix.close(folder)
@@ -129,6 +150,7 @@ def clean_up(lxcpath: str, name: str) -> None:
         pass
     finally:
         posix.close(above)
+    return alive
 
 
 def _open_locked(path: str) -> int:
@@ -162,4 +184,3 @@ def _remove(above: int, name: str, path: str) -> None:
         posix.rmdir(path)
     except OSError:
         pass  # other containers run
-

@@ -36,7 +36,18 @@ class Terminal:
     `size` what `window_size` says of that. `group`: devpts' gid=5, when that is mapped.
     """
 
-    __slots__ = ("callers", "console", "directory", "group", "instance", "maximum", "owner", "size", "stdio", "ttys")
+    __slots__ = (
+        "callers",
+        "console",
+        "directory",
+        "group",
+        "instance",
+        "maximum",
+        "owner",
+        "size",
+        "stdio",
+        "ttys",
+    )
 
     def __init__(
         self,

@@ -67,7 +67,9 @@ def fork_into(flags: int, group: int | None = None) -> tuple[int, int]:
     # struct clone_args: flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls,
     # set_tid, set_tid_size, cgroup
     flags |= CLONE_PIDFD if group is None else CLONE_PIDFD | CLONE_INTO_CGROUP
-    arguments = words(flags, addressof(pidfd), 0, 0, 0 if flags & CLONE_PARENT else _SIGCHLD, 0, 0, 0, 0, 0, group or 0)
+    arguments = words(
+        flags, addressof(pidfd), 0, 0, 0 if flags & CLONE_PARENT else _SIGCHLD, 0, 0, 0, 0, 0, group or 0
+    )
     _before_fork()
     pid = _clone3(NR_CLONE3, addressof(arguments), 8 * len(arguments))
     if pid == 0:
@@ -192,6 +194,16 @@ def command_line_area() -> tuple[int, int]:
     fields = read_text("/proc/self/stat").rpartition(")")[2].split()
     arg_start, env_end = int(fields[45]), int(fields[48])
     return arg_start, env_end
+
+
+def set_title(title: str) -> None:
+    """Have /proc/PID/cmdline, which ps(1) shows, say `title`, as far as there is room. proc_pid_stat(5)."""
+    fields = read_text("/proc/self/stat").rpartition(")")[2].split()
+    start, end = int(fields[45]), int(fields[46])  # arg_start, arg_end
+    if start < end:
+        text = encode(title)[: end - start - 1]
+        _memset(start, 0, end - start)
+        _memcpy(start, text, len(text))
 
 
 def overwrite_command_line(area: tuple[int, int], title: bytes) -> None:

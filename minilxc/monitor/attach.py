@@ -1,4 +1,4 @@
-"""Running a program in a container that runs: what the caller's process does. `minilxc.launch.enter` is the other one."""
+"""Running a program in a container that runs: the caller's part. `minilxc.launch.enter` is the other one."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import sys
 from minilxc.errors import StartError, UsageError
 from minilxc.launch import channel
 from minilxc.launch.enter import CHANNEL, Record, Request
-from minilxc.linux import process
-from minilxc.linux.files import exists
+from minilxc.linux import mount, process
+from minilxc.linux.files import decode, exists, is_regular
 from minilxc.linux.names import NAMESPACES
-from minilxc.linux.syscalls import EINVAL, ENOENT
+from minilxc.linux.syscalls import EINVAL, ENOENT, os_error
 from minilxc.monitor import client
 
 TYPE_CHECKING = False
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """PATH of a program for which nobody has set one, as LXC has it."""
 _STATUS_NOT_FOUND, _STATUS_NOT_EXECUTABLE = 127, 126
+_SHELL = "/bin/sh"
+_MOST_PASSWD = 2**20
+_RESOLVE = mount.RESOLVE_IN_ROOT | mount.RESOLVE_NO_MAGICLINKS
 _MFD_EXEC = 0x10  # memfd_create(2), Linux 6.3
 _PROGRAM = "import sys; sys.path[:0] = {places!r}; from minilxc.launch import enter; enter.main()"
 
@@ -176,7 +179,9 @@ def _copy_of(path: str) -> int:
     finally:
         posix.close(source)
     fcntl.fcntl(
-        copy, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
+        copy,
+        fcntl.F_ADD_SEALS,
+        fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL,
     )
     return copy
 
@@ -191,9 +196,9 @@ def _listen(name: str, ours: channel.Channel, request: Request, page: channel.Pa
             elif kind == channel.BORN:
                 (pidfd,) = descriptors
             elif kind == channel.FAILED:
-                step, number, thing, reason = text.split("\0", 3)
+                step, code, thing, reason = text.split("\0", 3)
                 what = f"{step}: {thing}: {reason}" if thing else f"{step}: {reason}"
-                raise _error(what, name, step, int(number))
+                raise _error(what, name, step, int(code))
             else:
                 break
         if page.execve_errno:
@@ -221,6 +226,44 @@ def _error(what: str, name: str, step: str, number: int) -> StartError:
     if step in ("program", "interpreters", "execve"):
         error.status = _STATUS_NOT_FOUND if number == ENOENT else _STATUS_NOT_EXECUTABLE
     return error
+
+
+def shell_of(pidfd: int, uid: int) -> str:
+    """The shell of a user in a container whose process 1 is `pidfd`, by its /etc/passwd; else /bin/sh."""
+    try:
+        root = posix.open(f"/proc/{client.pid_of(pidfd)}/root", posix.O_PATH | posix.O_CLOEXEC)
+    except OSError:
+        return _SHELL
+    try:
+        shell = _shell_in(_read_inside(root, "etc/passwd"), uid)
+        # It may be that of a distribution which this image has only a part of.
+        posix.close(mount.openat2(root, shell, posix.O_PATH, _RESOLVE))
+        return shell
+    except OSError:
+        return _SHELL
+    finally:
+        posix.close(root)
+
+
+def _shell_in(passwd: str, uid: int) -> str:
+    """The shell of a user, as passwd(5) has it."""
+    for line in passwd.splitlines():
+        fields = line.split(":")
+        if len(fields) == 7 and fields[2] == str(uid) and fields[6].startswith("/"):
+            return fields[6]
+    return _SHELL
+
+
+def _read_inside(root: int, path: str) -> str:
+    """The beginning of a regular file of the container's, read without leaving its root. Raises OSError."""
+    flags = posix.O_RDONLY | posix.O_NONBLOCK | posix.O_NOCTTY
+    file = mount.openat2(root, path, flags, _RESOLVE)
+    try:
+        if not is_regular(posix.fstat(file)):
+            raise os_error(path, EINVAL)
+        return decode(posix.read(file, _MOST_PASSWD))
+    finally:
+        posix.close(file)
 
 
 def namespaces(pidfd: int, wanted: Iterable[str] | None = None) -> tuple[str, ...]:

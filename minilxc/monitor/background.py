@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import posix
 
 from minilxc.errors import MinilxcError, StartError
 from minilxc.launch import channel
 from minilxc.launch.program import close_descriptors
+from minilxc.linux import process
 from minilxc.log import ERROR
 from minilxc.monitor import life
 
@@ -28,6 +30,8 @@ def start(plan: Plan, log: Log, pidfile: str | None = None) -> int:
     The number of the monitor goes to `pidfile`. Raises StartError, with what the monitor says; nothing is
     left of the container then, as when the caller is killed before this returns.
     """
+    if plan.filters is not None:
+        from minilxc.seccomp import loader  # noqa: F401  once, here, and not in each process that is made
     ours, theirs = channel.pair()
     # In between stands a process that ends at once: the monitor is nobody's child, so nobody has to wait for it.
     between = posix.fork()
@@ -56,6 +60,8 @@ def start(plan: Plan, log: Log, pidfile: str | None = None) -> int:
 
 
 def _be_monitor(plan: Plan, log: Log, owner: Channel, pidfile: str | None) -> NoReturn:
+    # Looking for garbage would copy all memory that is shared with the caller.
+    gc.disable()
     posix.setsid()
     null = posix.open("/dev/null", posix.O_RDWR)
     for descriptor in (0, 1):
@@ -73,6 +79,7 @@ def _be_monitor(plan: Plan, log: Log, owner: Channel, pidfile: str | None) -> No
         posix.close(nothing)
         return True
 
+    process.set_title(f"minilxc monitor {plan.name} {plan.lxcpath}")
     status = 1
     try:
         if pidfile is not None:
@@ -83,17 +90,17 @@ def _be_monitor(plan: Plan, log: Log, owner: Channel, pidfile: str | None) -> No
             if pidfile is not None:
                 posix.unlink(pidfile)
     except MinilxcError as error:
-        _tell(owner, plan, log, error)
+        _tell(owner, log, error)
     except OSError as error:
         what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
-        _tell(owner, plan, log, StartError(what, plan.name, errno=error.errno or 0))
+        _tell(owner, log, StartError(what, plan.name, errno=error.errno or 0))
     except Exception as error:  # noqa: BLE001  a bug is told, too
-        _tell(owner, plan, log, StartError(f"a bug: {type(error).__name__}: {error}", plan.name))
+        _tell(owner, log, StartError(f"a bug: {type(error).__name__}: {error}", plan.name))
     finally:
         posix._exit(status)
 
 
-def _tell(owner: Channel, plan: Plan, log: Log, error: MinilxcError) -> None:
+def _tell(owner: Channel, log: Log, error: MinilxcError) -> None:
     """Have the caller know what keeps the container from running; once it runs only the log can."""
     log.write(ERROR, "start", str(error))
     step, number = (error.step, error.errno) if isinstance(error, StartError) else ("", 0)

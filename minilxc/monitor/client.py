@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import _signal
 import _socket
+import _struct
 import posix
 import select
 import time
 
 from minilxc.errors import MinilxcError
 from minilxc.launch import lock, runtime
-from minilxc.linux import cgroup, process
+from minilxc.linux import process
 from minilxc.linux.files import read_text
 from minilxc.monitor import protocol
 
@@ -60,14 +61,14 @@ class Connection:
         """
         try:
             protocol.send(self._end, words)
-        except TimeoutError:
+        except BlockingIOError:
             raise Hangs("the monitor does not answer", self.name) from None
         except OSError:
             raise NotRunning("is not running", self.name) from None
         while True:
             kind, facts, descriptors = self._receive(PATIENCE)
-            if kind != protocol.STATE or words == ("watch",):
-                break  # else a change of state came first
+            if kind not in (protocol.STATE, protocol.EXIT) or words == ("watch",):
+                break  # else something that is watched came first
         if kind == protocol.ERROR:
             protocol.close(descriptors)
             raise MinilxcError(facts[0] if facts else "refused", self.name)
@@ -95,12 +96,23 @@ class Connection:
 
     def next_state(self, timeout: float | None = None) -> str | None:
         """The next state of one who watches; None when the container has ended. Raises Hangs when none comes."""
+        while (event := self.next_event(timeout)) is not None:
+            kind, text = event
+            if kind == protocol.STATE:
+                return text
+        return None
+
+    def next_event(self, timeout: float | None = None) -> tuple[str, str] | None:
+        """What comes next for one who watches: STATE and the state, or EXIT and the status of process 1.
+
+        None when the container has ended. Raises Hangs when nothing comes in `timeout` seconds.
+        """
         try:
-            _, facts, descriptors = self._receive(timeout)
+            kind, facts, descriptors = self._receive(timeout)
         except NotRunning:
             return None
         protocol.close(descriptors)
-        return facts[0]
+        return kind, facts[0]
 
     def _receive(self, timeout: float | None) -> tuple[str, list[str], list[int]]:
         poll = select.poll()
@@ -126,16 +138,18 @@ def connect(lxcpath: str, name: str) -> Connection | None:
         folder = runtime.open_folder(lxcpath, name)
         end = protocol.new_socket()
         try:
-            end.settimeout(PATIENCE)
+            # For connect(2) to wait where many ask at once. unix(7), socket(7)
+            patience = _struct.pack("ll", int(PATIENCE), 0)
+            end.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDTIMEO, patience)
             end.connect(f"/proc/self/fd/{folder}/{runtime.SOCKET}")
         except OSError:
             end.close()
             raise
-    except TimeoutError:
+    except BlockingIOError:
         raise Hangs("the monitor does not answer", name) from None
     except OSError:
-        if folder >= 0 and not lock.holder(lxcpath, name):
-            clean_up(lxcpath, name)
+        if folder >= 0:
+            runtime.clean_up(lxcpath, name)
         return None
     finally:
         if folder >= 0:
@@ -152,27 +166,6 @@ def demand(lxcpath: str, name: str) -> Connection:
     if found is None:
         raise NotRunning("is not running", name)
     return found
-
-
-def clean_up(lxcpath: str, name: str, *, kill: bool = False) -> bool:
-    """Remove what a killed monitor has left: its folder among what runs, and groups where nobody is in them.
-
-    With `kill` processes that have outlived it are ended; whether there were any.
-    """
-    groups = runtime.groups(lxcpath, name)
-    alive = any(cgroup.processes(group) for group in groups)
-    if kill and alive:
-        deadline = time.monotonic() + PATIENCE
-        while not cgroup.end_processes(groups) and time.monotonic() < deadline:
-            pass
-    if not alive or kill:
-        for group in groups:
-            try:
-                cgroup.remove(group)
-            except OSError:
-                pass  # somebody has just gone in
-        runtime.clean_up(lxcpath, name)
-    return alive
 
 
 def kill_monitor(lxcpath: str, name: str) -> bool:
@@ -192,7 +185,7 @@ def kill_monitor(lxcpath: str, name: str) -> bool:
         pass
     finally:
         posix.close(pidfd)
-    clean_up(lxcpath, name, kill=True)
+    runtime.clean_up(lxcpath, name, kill=True)
     return True
 
 

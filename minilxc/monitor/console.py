@@ -22,30 +22,47 @@ _PATIENCE_MS = 1000  # for who does not read what the container has written last
 
 
 class Peer:
-    """What stands at the other end of the console: a terminal, the caller's or another, or nothing at all.
+    """What stands at the other end of the console: a terminal, the caller's or another, or nothing at all. Immutable.
 
-    Opened before the container exists, so that a wrong path is told while nothing has been started.
+    `keyboard` is the descriptor that is read, None without one; `screens` are those that are written, `log` gets
+    the same, and of what was written last `remembers` bytes are kept.
     """
 
     __slots__ = ("keyboard", "log", "remembers", "screens")
 
-    def __init__(self, plan: Plan) -> None:
-        self.keyboard: int | None = None
-        screens: list[int] = []
-        stdio = plan.terminal.callers if plan.terminal is not None else ()
-        if plan.console.path not in (None, "none"):
-            screens.append(_open_terminal(plan, plan.console.path))
-            self.keyboard = screens[0]
-        elif stdio:
-            self.keyboard = 0 if 0 in stdio else None
-            screens += [descriptor for descriptor in stdio if descriptor > 0][:1]
-        self.log: ConsoleLog | None = None
-        if plan.console.log is not None:
-            from minilxc.monitor.console_log import ConsoleLog
+    def __init__(
+        self,
+        keyboard: int | None,
+        screens: tuple[int, ...],
+        log: ConsoleLog | None = None,
+        remembers: int = 0,
+    ) -> None:
+        self.keyboard = keyboard
+        self.screens = screens
+        self.log = log
+        self.remembers = remembers
 
-            self.log = ConsoleLog(plan.console, plan.name)
-        self.remembers = plan.console.remembers
-        self.screens = tuple(screens)
+
+def open_peer(plan: Plan) -> Peer:
+    """The peer of a container's console.
+
+    Opened before the container exists, so that a wrong path is told while nothing has been started.
+    """
+    keyboard: int | None = None
+    screens: list[int] = []
+    stdio = plan.terminal.callers if plan.terminal is not None else ()
+    if plan.console.path not in (None, "none"):
+        screens.append(_open_terminal(plan, plan.console.path))
+        keyboard = screens[0]
+    elif stdio:
+        keyboard = 0 if 0 in stdio else None
+        screens += [descriptor for descriptor in stdio if descriptor > 0][:1]
+    log: ConsoleLog | None = None
+    if plan.console.log is not None:
+        from minilxc.monitor.console_log import ConsoleLog
+
+        log = ConsoleLog(plan.console, plan.name)
+    return Peer(keyboard, tuple(screens), log, plan.console.remembers)
 
 
 class Console:
@@ -56,7 +73,18 @@ class Console:
     written last are kept.
     """
 
-    __slots__ = ("_feeds", "_last", "_open", "_waiting", "keyboard", "log", "master", "remembers", "saved", "screens")
+    __slots__ = (
+        "_feeds",
+        "_last",
+        "_open",
+        "_waiting",
+        "keyboard",
+        "log",
+        "master",
+        "remembers",
+        "saved",
+        "screens",
+    )
 
     def __init__(self, master: int, peer: Peer) -> None:
         self.master = master
@@ -69,7 +97,7 @@ class Console:
         self._waiting: dict[int, bytes] = {}
         self._feeds: dict[int, _socket.socket] = {}
         self.saved: list[Any] | None = None
-        if peer.keyboard is not None:
+        if peer.keyboard is not None and posix.isatty(peer.keyboard):
             import termios
             import tty
 
@@ -80,9 +108,16 @@ class Console:
     # Those who join
 
     def join(self) -> tuple[int, int]:
-        """Let one more see and write the console: the descriptor for them, and ours, which tells who they are."""
+        """Let one more see and write the console: the descriptor for them, and ours, which tells who they are.
+
+        They begin with what is remembered.
+        """
         ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_STREAM)
         ours.setblocking(False)
+        try:
+            ours.send(self._last)
+        except BlockingIOError:
+            pass
         self._feeds[ours.fileno()] = ours
         self._open.add(ours.fileno())
         return theirs.detach(), ours.fileno()
@@ -133,12 +168,9 @@ class Console:
         except OSError:  # EIO: nobody has the console open any more
             return False
         if source != self.master:
-            if not data and source == self.keyboard:
-                data = b"\x04"  # end of input is ^D on a terminal
-                self._waiting[self.master] = data
-                return False
-            if data:
-                self._waiting[self.master] = data
+            typed = self._typed(data) if source == self.keyboard else data
+            if typed:
+                self._waiting[self.master] = self._waiting.get(self.master, b"") + typed
             return bool(data)
         if data:
             for screen in self.screens:
@@ -149,6 +181,10 @@ class Console:
             if self.remembers:
                 self._last = (self._last + data)[-self.remembers :]
         return bool(data)
+
+    def _typed(self, data: bytes) -> bytes:
+        """What is to be sent of what was typed; without `data` the input has ended."""
+        return data or b"\x04"  # that is ^D on a terminal
 
     def _feed(self, data: bytes) -> None:
         for feed in list(self._feeds.values()):

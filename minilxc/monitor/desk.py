@@ -19,7 +19,19 @@ from minilxc.launch.runtime import SOCKET
 from minilxc.linux import cgroup, process
 from minilxc.linux.files import read_text
 from minilxc.monitor import protocol
-from minilxc.monitor.protocol import ERROR, OK, STATE
+from minilxc.monitor.protocol import (
+    ABORTING,
+    ERROR,
+    EXIT,
+    FREEZING,
+    FROZEN,
+    OK,
+    RUNNING,
+    STARTING,
+    STATE,
+    STOPPED,
+    THAWED,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,9 +40,6 @@ if TYPE_CHECKING:
     from minilxc.launch.parent import Started
     from minilxc.launch.plan import Plan
     from minilxc.monitor.console import Console
-
-STOPPED, STARTING, RUNNING, STOPPING, ABORTING = "STOPPED", "STARTING", "RUNNING", "STOPPING", "ABORTING"
-FREEZING, FROZEN, THAWED = "FREEZING", "FROZEN", "THAWED"
 
 _MOST_CLIENTS = 200
 _AT_ONCE = 16
@@ -63,6 +72,7 @@ class Desk:
     __slots__ = (
         "_clients",
         "_epoll",
+        "_history",
         "_interrupts",
         "_listening",
         "_owner",
@@ -79,6 +89,7 @@ class Desk:
         self._listening: _socket.socket | None = None
         self._clients: dict[int, _Client] = {}
         self._phase = STOPPED
+        self._history: list[str] = []  # of this start's states, for those who come to watch
         self._since = 0.0
         self._interrupts: list[int] = []
         self._owner = owner
@@ -94,9 +105,9 @@ class Desk:
         self._listening = protocol.new_socket()
         self._listening.bind(f"/proc/self/fd/{folder}/{SOCKET}")
         self._listening.setblocking(False)
-        self._listening.listen(_AT_ONCE)
+        self._listening.listen(_MOST_CLIENTS)
         self._epoll.register(self._listening.fileno(), select.EPOLLIN)
-        self._phase = STARTING
+        self.tell(STARTING)
 
     def fileno(self) -> int:
         """A descriptor that can be read from when somebody has something to say."""
@@ -104,9 +115,14 @@ class Desk:
 
     def tell(self, state: str) -> None:
         """Have the container's state be known."""
+        self._history = [] if state == STARTING else [*self._history, self._phase]
         self._phase = state
         self._since = time.time()
-        self._publish(state)
+        self._publish(STATE, state)
+
+    def tell_exit(self, status: int) -> None:
+        """Have it be known that process 1 has ended, and how: its status, or 128 + signal."""
+        self._publish(EXIT, str(status))
 
     def disown(self) -> None:
         """Whoever started the container may go now."""
@@ -147,7 +163,7 @@ class Desk:
     def _admit(self) -> None:
         assert self._listening is not None
         try:
-            end = _socket.socket(fileno=self._listening._accept()[0])
+            end = _socket.socket(fileno=self._listening._accept()[0])  # type: ignore[attr-defined]
         except OSError:
             return  # gone already, or no descriptor is left
         if len(self._clients) >= _MOST_CLIENTS or not protocol.peer_is_trusted(end):
@@ -172,10 +188,10 @@ class Desk:
         except (OSError, ValueError):
             self._drop(client)  # they have gone, or do not read
 
-    def _publish(self, state: str) -> None:
+    def _publish(self, kind: str, text: str) -> None:
         for client in list(self._clients.values()):
             if client.watches:
-                self._send(client, STATE, state)
+                self._send(client, kind, text)
 
     def _hear(self, client: _Client) -> None:
         try:
@@ -219,10 +235,10 @@ class Desk:
 
     def _watch(self, client: _Client, _: list[str]) -> None:
         client.watches = True
-        self._send(client, STATE, self.state())
+        self._send(client, STATE, self.state(), *self._history)
 
     def _signal(self, client: _Client, arguments: list[str]) -> None:
-        """Send init one of the config's signals: `halt`, `reboot` or `stop`; or `kill`, which nothing stands against."""
+        """Send init one of the config's signals: `halt`, `reboot` or `stop`; or `kill`, which it cannot ignore."""
         kind = arguments[0] if arguments else ""
         if self._phase in (STARTING, ABORTING):
             self._interrupts.append(_signal.SIGTERM)
@@ -247,7 +263,7 @@ class Desk:
             pass
         if self._freezer_state() in (FREEZING, FROZEN):
             started.thaw()
-            self._publish(THAWED)
+            self._publish(STATE, THAWED)
 
     def _freezer_state(self) -> str | None:
         for group in self.started.groups if self.started is not None else ():
@@ -257,30 +273,32 @@ class Desk:
         return None
 
     def _freeze(self, client: _Client, _: list[str]) -> None:
-        """Stop all that runs inside. It may take a while: the answer is the state, and who asks again sees it change."""
+        """Stop all that runs inside. It may take a while: the answer is the state, and who asks again sees more."""
         started = self._running()
         before = self._freezer_state()
         if before is None:
             raise _Refused("there is no control group that can be frozen")
         if before == THAWED:
-            self._publish(FREEZING)
+            self._publish(STATE, FREEZING)
             cgroup.freeze(next(group for group in started.groups if cgroup.freezer_state(group) is not None))
         now = self._freezer_state() or THAWED
         if now == FROZEN and before != FROZEN:
-            self._publish(FROZEN)
+            self._publish(STATE, FROZEN)
         self._send(client, OK, now)
 
     def _unfreeze(self, client: _Client, _: list[str]) -> None:
         started = self._running()
         if self._freezer_state() in (FREEZING, FROZEN):
             started.thaw()
-            self._publish(THAWED)
-            self._publish(RUNNING)
+            self._publish(STATE, THAWED)
+            self._publish(STATE, RUNNING)
         self._send(client, OK, RUNNING)
 
     def _join(self, client: _Client, _: list[str]) -> None:
         """What a process needs that is to join the container: process 1, and what confines it."""
         started = self._running()
+        if self.state() != RUNNING:
+            raise _Refused(f"is {self.state()}: a process that joins it would stop, too")
         record = _in_memory(record_of(self._plan, started.groups))
         self._send(client, OK, descriptors=(started.pidfd, record))
         posix.close(record)

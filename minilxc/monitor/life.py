@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import _signal
+import gc
 import posix
 import select
 
 from minilxc.launch.parent import Claim, start
 from minilxc.linux import process
 from minilxc.log import INFO
-from minilxc.monitor.console import Console, Peer
-from minilxc.monitor.desk import RUNNING, STARTING, STOPPING, Desk
+from minilxc.monitor.console import Console, Peer, open_peer
+from minilxc.monitor.desk import Desk
+from minilxc.monitor.protocol import RUNNING, STARTING, STOPPING
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,10 +31,10 @@ def run(
     """Start the container and stay with it. Returns its exit status: that of process 1, or 128 + signal.
 
     `owner` is a descriptor that ends with who has asked for the start: until it runs, that ends it.
-    `running` is told, once, the number of its process 1, and says whether anybody still wants it. Raises StartError when it could not be started;
-    nothing of it is left then.
+    `running` is told, once, the number of its process 1, and says whether anybody still wants it.
+    Raises StartError when it could not be started; nothing of it is left then.
     """
-    peer = Peer(plan)
+    peer = open_peer(plan)
     desk = Desk(plan, owner)
     claim = Claim(plan.lxcpath, plan.name, desk)
     while True:
@@ -54,6 +56,9 @@ def _stay(
     # that, but one to end; as LXC has it. A program that `execute` runs knows best.
     hangup = _signal.SIGHUP if plan.with_init else _signal.SIGTERM
     signals = started.attention.signals
+    # What a start has made is there to stay; what answers leave behind is not.
+    gc.freeze()
+    gc.enable()
     try:
         desk.started = started
         console = desk.console = Console(started.console, peer) if started.console is not None else None
@@ -79,6 +84,7 @@ def _stay(
         if console:
             console.drain()
         log.write(INFO, "stop", f"process 1 ended with status {status}")
+        desk.tell_exit(status)
         return status
     finally:
         desk.started = desk.console = None

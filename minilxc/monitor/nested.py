@@ -16,10 +16,10 @@ from typing import NamedTuple
 
 from minilxc.errors import MinilxcError
 from minilxc.launch import lock, runtime
-from minilxc.launch.plan import check_name
+from minilxc.launch.lock import check_name
 from minilxc.linux.mount import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, openat2
 from minilxc.monitor import client, protocol
-from minilxc.monitor.desk import FREEZING, FROZEN, RUNNING, STARTING, STOPPED, STOPPING
+from minilxc.monitor.protocol import FREEZING, FROZEN, RUNNING, STARTING, STOPPED, STOPPING
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ def make(
     log: Log,
     background: bool = False,
 ) -> Plan:
-    """The plan for `config`, as minilxc.launch.plan.make; the programs of its policy are kept in the state directory."""
+    """The plan for `config`, as minilxc.launch.plan.make; its policy's programs are kept in the state directory."""
 
     def prepare(path: str, newer: tuple[str, str] | None) -> Prepared:
         from minilxc.launch.lock import open_state_directory

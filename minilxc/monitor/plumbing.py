@@ -20,19 +20,26 @@ _CHUNK = 32768
 class Plumbing:
     """Pipes and files for one program: `theirs` are its three descriptors, `read` what it has written.
 
-    `input` goes to its standard input; `capture` takes its output and errors, as PIPE for each does.
+    `text_in` goes to its standard input; `capture` takes its output and errors, as PIPE for each does.
     """
 
     def __init__(
-        self, stdin: Target, stdout: Target, stderr: Target, *, input: bytes | str | None, capture: bool, text: bool
+        self,
+        stdin: Target,
+        stdout: Target,
+        stderr: Target,
+        *,
+        text_in: bytes | str | None,
+        capture: bool,
+        text: bool,
     ) -> None:
         self._opened: list[int] = []
         self._decode: Callable[[bytes], Any] = _as_text if text else bytes
-        self._input = input.encode(errors="surrogateescape") if isinstance(input, str) else input or b""
+        self._input = text_in.encode(errors="surrogateescape") if isinstance(text_in, str) else text_in or b""
         self._ours: dict[int, bytearray | None] = {}  # pipes to read; None for the one to write
         self._captured: list[bytearray | None] = [None, None]
         try:
-            if input is not None:
+            if text_in is not None:
                 stdin = subprocess.PIPE
             if capture:
                 stdout = stderr = subprocess.PIPE

@@ -8,7 +8,7 @@ from minilxc.errors import MinilxcError
 from minilxc.launch import runtime
 from minilxc.monitor import client
 from minilxc.monitor.client import Connection
-from minilxc.monitor.desk import STOPPED
+from minilxc.monitor.protocol import EXIT, STATE, STOPPED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,17 +21,20 @@ _LOOK_MS = 20
 class _Watched:
     """A container that is watched."""
 
-    __slots__ = ("connection", "name", "path", "state")
+    __slots__ = ("before", "connection", "name", "path", "state")
 
     def __init__(self, path: str, name: str, connection: Connection) -> None:
         self.path = path
         self.name = name
         self.connection = connection
-        self.state = connection.ask("watch")[0][0]
+        self.state, *self.before = connection.ask("watch")[0]
 
 
-def changes(paths: Sequence[str], wanted: Callable[[str], bool]) -> Iterator[tuple[str, str, str]]:
-    """(path, name, state) of each container of `paths` whose name is `wanted`, whenever the state changes.
+def changes(
+    paths: Sequence[str], wanted: Callable[[str], bool]
+) -> Iterator[tuple[str, str, str, int | None]]:
+    """(path, name, state, None) of each container of `paths` whose name is `wanted`, whenever the state changes;
+    and (path, name, state, status) when its process 1 has ended, with its status, or 128 + signal.
 
     Those that run now are told of from their next state on, those that start later from their first.
     """
@@ -43,18 +46,21 @@ def changes(paths: Sequence[str], wanted: Callable[[str], bool]) -> Iterator[tup
             for found in _new(paths, wanted, watched, silent):
                 watched[found.connection.fileno()] = found
                 if not first:
-                    yield found.path, found.name, found.state
+                    for state in (*found.before, found.state):
+                        yield found.path, found.name, state, None
             first = False
             poll = select.poll()
             for descriptor in watched:
                 poll.register(descriptor, select.POLLIN)
             for descriptor, _ in poll.poll(_LOOK_MS):
                 one = watched[descriptor]
-                state = _next(one)
-                if state != one.state:
-                    one.state = state
-                    yield one.path, one.name, state
-                if state == STOPPED:
+                kind, text = _next(one)
+                if kind == EXIT:
+                    yield one.path, one.name, one.state, int(text)
+                elif text != one.state:
+                    one.state = text
+                    yield one.path, one.name, text, None
+                if text == STOPPED:
                     del watched[descriptor]
                     one.connection.close()
     finally:
@@ -62,11 +68,11 @@ def changes(paths: Sequence[str], wanted: Callable[[str], bool]) -> Iterator[tup
             one.connection.close()
 
 
-def _next(one: _Watched) -> str:
+def _next(one: _Watched) -> tuple[str, str]:
     try:
-        return one.connection.next_state(0) or STOPPED
+        return one.connection.next_event(0) or (STATE, STOPPED)
     except MinilxcError:
-        return STOPPED
+        return STATE, STOPPED
 
 
 def _new(

@@ -150,7 +150,7 @@ class Box:
                 process.communicate()
                 machine.wait_until_gone(*below)
             if process.returncode == -signal.SIGKILL:
-                machine.remove_groups(self.name)
+                machine.remove_what_is_left(self.name)
             for pipe in (process.stdin, process.stdout, process.stderr):
                 if pipe and not pipe.closed:
                     pipe.close()

@@ -6,6 +6,7 @@ import ctypes
 import os
 import re
 import select
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -94,8 +95,14 @@ def wait_for(condition, what: str):
     return value
 
 
-def remove_groups(name: str) -> None:
-    """Remove the control groups of a container whose monitor was killed: the next start of the name would."""
+def remove_what_is_left(name: str) -> None:
+    """Remove groups and folder of a container whose monitor was killed: the next command on the name would."""
+    for folder in Path("/run/minilxc").glob(f"*/{name}"):
+        shutil.rmtree(folder)
+        try:
+            folder.parent.rmdir()
+        except OSError:
+            pass  # others are in it
     for folder, _, _ in os.walk("/sys/fs/cgroup", topdown=False):
         if f"/lxc.payload.{name}/" in f"{folder}/":
             wait_for(lambda folder=folder: not Path(folder, "cgroup.procs").read_text(), f"{folder} is empty")
@@ -115,7 +122,7 @@ def inventory() -> dict[str, frozenset[str]]:
         for line in Path("/proc/net/unix").read_text().splitlines()
         if "@" in line and f"t{os.getpid()}-" in line
     }
-    state = {str(path) for path in Path("/run/minilxc").rglob("*") if path.parent.name != "seccomp"}
+    state = {str(path) for path in _state(Path("/run/minilxc"))}
     return {
         "mounts": frozenset(Path("/proc/self/mountinfo").read_text().splitlines()),
         "interfaces": frozenset(os.listdir("/sys/class/net")),
@@ -124,12 +131,24 @@ def inventory() -> dict[str, frozenset[str]]:
         "descriptors": frozenset(_descriptors()),
         "devices": frozenset(_listing("/dev")),
         "sockets": frozenset(abstract),
-        "state": frozenset(state - {"/run/minilxc/locks", "/run/minilxc/seccomp"}),
+        "state": frozenset(state),
         "bugs": frozenset(
             name for name in os.listdir(os.environ["TMPDIR"]) if name.startswith("minilxc-bug-")
         ),
         "host name": frozenset({os.uname().nodename}),
     }
+
+
+def _state(folder: Path) -> Iterator[Path]:
+    """What is kept of the tests' own containers, and what is nobody's: folders without a container, other files."""
+    for path in folder.glob("*"):
+        if path.is_dir() and path.name != "seccomp":
+            inside = list(path.glob("*"))
+            yield from [found for found in inside if f"t{os.getpid()}-" in found.name]
+            if not inside:
+                yield path
+        elif path.name not in ("seccomp", "locks"):
+            yield path
 
 
 def _groups(folder: str) -> Iterator[str]:

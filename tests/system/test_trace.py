@@ -125,8 +125,11 @@ OWN = {
         f"minilxc.launch.{name}"
         for name in "limits lock mounts namespaces parent plan program rootfs".split()
     ),
-    *(f"minilxc.launch.{name}" for name in "system_mounts terminal".split()),
-    *(f"minilxc.monitor{name}" for name in ("", ".foreground")),
+    *(f"minilxc.launch.{name}" for name in "attention record runtime system_mounts terminal".split()),
+    *(
+        f"minilxc.monitor{name}"
+        for name in ("", *".background .console .desk .life .planning .protocol".split())
+    ),
     *(f"minilxc.seccomp{name}" for name in ("", ".cache", ".loader", ".prepare", ".source")),
 }
 

@@ -47,7 +47,7 @@ def test_modules_come_out_of_the_bundle_and_work(checkout: Path) -> None:
 def test_everything_that_a_start_imports_is_there_and_nothing_is_imported_twice(checkout: Path) -> None:
     program = (
         "bundle.load(); before = set(sys.modules); "
-        "import minilxc.cli.start, minilxc.config.parse, minilxc.launch.plan, minilxc.monitor.foreground; "
+        "import minilxc.cli.start, minilxc.config.parse, minilxc.launch.plan, minilxc.monitor.life; "
         "import minilxc.launch.terminal, minilxc.seccomp.loader, minilxc.seccomp.prepare; "
         "print(set(sys.modules) - before)"
     )
