@@ -68,8 +68,10 @@ def test_info_counts_what_goes_through_the_link_as_the_container_sees_it(place):
     assert value(out, "Link") == ["vt98x"]
     folder = Path("/sys/class/net/vt98x/statistics")
     machine.wait_for(
-        lambda: value(place.run("info", "-n", web.name, "-SH").out, " TX bytes")
-        == [(folder / "rx_bytes").read_text().strip()],
+        lambda: (
+            value(place.run("info", "-n", web.name, "-SH").out, " TX bytes")
+            == [(folder / "rx_bytes").read_text().strip()]
+        ),
         "the link is quiet",
     )
 
@@ -95,7 +97,9 @@ def test_info_tells_config_values_that_the_container_was_started_with(place):
     config = place.path / one.name / "config"
     config.write_text(config.read_text().replace("before", "after"))
     assert place.run("info", "-n", one.name, "-c", "lxc.uts.name").out == "lxc.uts.name = before\n"
-    result = place.run("info", "-n", one.name, "-H", "-c", "lxc.uts.name", "-c", "lxc.net.0", "-c", "lxc.hook.start")
+    result = place.run(
+        "info", "-n", one.name, "-H", "-c", "lxc.uts.name", "-c", "lxc.net.0", "-c", "lxc.hook.start"
+    )
     assert result == (0, "before\nempty\n\n", "")
     collect(one)
     assert place.run("info", "-n", one.name, "-c", "lxc.uts.name").out == "lxc.uts.name = after\n"
@@ -255,7 +259,9 @@ def test_nested_names_do_not_lead_out_of_the_container(place):
     (lib / "lxc" / "out").symlink_to(f"{up}{host}/secret")
     assert place.run("ls", "--nesting") == (0, f"{outer.name}\n", "")
     place.box.may_make |= {str(path) for path in (host, *host.rglob("*"))}
-    place.box.may_make |= {str(path) for path in ((place.box.root / "var"), *(place.box.root / "var").rglob("*"))}
+    place.box.may_make |= {
+        str(path) for path in ((place.box.root / "var"), *(place.box.root / "var").rglob("*"))
+    }
 
 
 def test_nested_place_that_does_not_answer_is_told_and_left_out(place):
@@ -267,7 +273,9 @@ def test_nested_place_that_does_not_answer_is_told_and_left_out(place):
 
     folder = place.box.root / runtime.place_of_root("/var/lib/lxc").lstrip("/") / "inner"
     folder.mkdir(parents=True)
-    place.box.may_make |= {str(path) for path in (place.box.root / "run", *(place.box.root / "run").rglob("*"))}
+    place.box.may_make |= {
+        str(path) for path in (place.box.root / "run", *(place.box.root / "run").rglob("*"))
+    }
     end = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     here = os.open(folder, os.O_PATH)
     end.bind(f"/proc/self/fd/{here}/command")
