@@ -60,10 +60,12 @@ class Connection:
         """
         try:
             protocol.send(self._end, words)
-        except TimeoutError:
+        except BlockingIOError:
             raise Hangs("the monitor does not answer", self.name) from None
+        except ValueError:
+            raise MinilxcError("a request that is too long", self.name) from None
         except OSError:
-            raise NotRunning("is not running", self.name) from None
+            pass  # they have hung up; what they have said last is why
         while True:
             kind, facts, descriptors = self._receive(PATIENCE)
             if kind != protocol.STATE or words == ("watch",):
@@ -93,19 +95,30 @@ class Connection:
                 return
             yield state
 
+    def ended(self, timeout: float | None = None) -> bool:
+        """Whether the container has ended `timeout` seconds from now (None: wait for ever)."""
+        try:
+            for _ in self.states(timeout):
+                pass
+        except TimeoutError:
+            return False
+        return True
+
     def next_state(self, timeout: float | None = None) -> str | None:
         """The next state of one who watches; None when the container has ended. Raises Hangs when none comes."""
         try:
-            _, facts, descriptors = self._receive(timeout)
+            kind, facts, descriptors = self._receive(timeout)
         except NotRunning:
             return None
         protocol.close(descriptors)
+        if kind == protocol.ERROR:
+            raise MinilxcError(facts[0] if facts else "refused", self.name)
         return facts[0]
 
     def _receive(self, timeout: float | None) -> tuple[str, list[str], list[int]]:
         poll = select.poll()
         poll.register(self._end.fileno(), select.POLLIN)
-        if not poll.poll(None if timeout is None else timeout * 1000):
+        if not poll.poll(process.poll_ms(timeout)):
             raise Hangs("the monitor does not answer", self.name)
         try:
             words, descriptors = protocol.receive(self._end)
@@ -124,14 +137,8 @@ def connect(lxcpath: str, name: str) -> Connection | None:
     folder = -1
     try:
         folder = runtime.open_folder(lxcpath, name)
-        end = protocol.new_socket()
-        try:
-            end.settimeout(PATIENCE)
-            end.connect(f"/proc/self/fd/{folder}/{runtime.SOCKET}")
-        except OSError:
-            end.close()
-            raise
-    except TimeoutError:
+        end = protocol.dial(f"/proc/self/fd/{folder}/{runtime.SOCKET}", PATIENCE)
+    except BlockingIOError:
         raise Hangs("the monitor does not answer", name) from None
     except OSError:
         if folder >= 0 and not lock.holder(lxcpath, name):
@@ -157,8 +164,11 @@ def demand(lxcpath: str, name: str) -> Connection:
 def clean_up(lxcpath: str, name: str, *, kill: bool = False) -> bool:
     """Remove what a killed monitor has left: its folder among what runs, and groups where nobody is in them.
 
-    With `kill` processes that have outlived it are ended; whether there were any.
+    With `kill` processes that have outlived it are ended; whether there were any. Nothing happens where a
+    monitor lives: somebody may have started the container meanwhile.
     """
+    if lock.holder(lxcpath, name):
+        return False
     groups = runtime.groups(lxcpath, name)
     alive = any(cgroup.processes(group) for group in groups)
     if kill and alive:
@@ -187,7 +197,9 @@ def kill_monitor(lxcpath: str, name: str) -> bool:
     try:
         if lock.holder(lxcpath, name) == pid:
             process.pidfd_send_signal(pidfd, _signal.SIGKILL)
-            select.select([pidfd], [], [], PATIENCE)
+            poll = select.poll()
+            poll.register(pidfd, select.POLLIN)
+            poll.poll(process.poll_ms(PATIENCE))
     except OSError:
         pass
     finally:

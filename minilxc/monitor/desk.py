@@ -18,6 +18,7 @@ from minilxc.launch.record import of as record_of
 from minilxc.launch.runtime import SOCKET
 from minilxc.linux import cgroup, process
 from minilxc.linux.files import read_text
+from minilxc.linux.syscalls import EMFILE, ENFILE
 from minilxc.monitor import protocol
 from minilxc.monitor.protocol import ERROR, OK, STATE
 
@@ -34,6 +35,8 @@ FREEZING, FROZEN, THAWED = "FREEZING", "FROZEN", "THAWED"
 
 _MOST_CLIENTS = 200
 _AT_ONCE = 16
+_BACKLOG = 128
+_TOO_MANY = "too many ask at once"
 _SYSTEMD_HALT = int(_signal.SIGRTMIN) + 3  # what systemd, which blocks it, takes for a request to power off
 
 
@@ -46,7 +49,12 @@ class _Client:
         self.socket = end
         self.watches = False
         self.tty = 0  # the one that they use
-        self.feed: int | None = None  # the console, where they have it
+        self.feed: _socket.socket | None = None  # the console, where they have it
+
+    @property
+    def waits(self) -> bool:
+        """Whether they stay because of something that goes on, and have not just forgotten to hang up."""
+        return self.watches or bool(self.tty) or self.feed is not None
 
 
 class _Refused(Exception):
@@ -69,7 +77,9 @@ class Desk:
         "_phase",
         "_plan",
         "_since",
+        "_spare",
         "console",
+        "end_wanted",
         "started",
     )
 
@@ -80,12 +90,14 @@ class Desk:
         self._clients: dict[int, _Client] = {}
         self._phase = STOPPED
         self._since = 0.0
+        self._spare = -1  # a descriptor to spend when there are no more
         self._interrupts: list[int] = []
         self._owner = owner
         if owner is not None:
             self._epoll.register(owner, select.EPOLLIN)
         self.started: Started | None = None  # while process 1 runs
         self.console: Console | None = None
+        self.end_wanted = False  # somebody has asked for the end while there was no process 1 to tell
 
     # What starts and ends call
 
@@ -94,9 +106,10 @@ class Desk:
         self._listening = protocol.new_socket()
         self._listening.bind(f"/proc/self/fd/{folder}/{SOCKET}")
         self._listening.setblocking(False)
-        self._listening.listen(_AT_ONCE)
+        self._listening.listen(_BACKLOG)
         self._epoll.register(self._listening.fileno(), select.EPOLLIN)
-        self._phase = STARTING
+        self._spare = posix.open("/dev/null", posix.O_RDONLY | posix.O_CLOEXEC)
+        self.tell(STARTING)
 
     def fileno(self) -> int:
         """A descriptor that can be read from when somebody has something to say."""
@@ -107,6 +120,13 @@ class Desk:
         self._phase = state
         self._since = time.time()
         self._publish(state)
+
+    def end_terminals(self) -> None:
+        """Process 1 has ended, and its terminals with it: hang up on who has one."""
+        self.started = self.console = None
+        for client in list(self._clients.values()):
+            if client.tty or client.feed is not None:
+                self._drop(client)
 
     def disown(self) -> None:
         """Whoever started the container may go now."""
@@ -120,6 +140,9 @@ class Desk:
             self._drop(client)
         if self._listening is not None:
             self._listening.close()
+        if self._spare >= 0:
+            posix.close(self._spare)
+            self._spare = -1
         self._epoll.close()
 
     def serve(self) -> list[int]:
@@ -148,14 +171,42 @@ class Desk:
         assert self._listening is not None
         try:
             end = _socket.socket(fileno=self._listening._accept()[0])  # type: ignore[attr-defined]
-        except OSError:
-            return  # gone already, or no descriptor is left
-        if len(self._clients) >= _MOST_CLIENTS or not protocol.peer_is_trusted(end):
+        except OSError as error:
+            if error.errno in (EMFILE, ENFILE):
+                self._refuse_one()
+            return  # else they have gone already
+        if not protocol.peer_is_trusted(end):
             end.close()
             return
         end.setblocking(False)
-        self._clients[end.fileno()] = _Client(end)
+        client = _Client(end)
+        if len(self._clients) >= _MOST_CLIENTS and not self._make_room():
+            self._send(client, ERROR, _TOO_MANY)
+            end.close()
+            return
+        self._clients[end.fileno()] = client
         self._epoll.register(end.fileno(), select.EPOLLIN)
+
+    def _make_room(self) -> bool:
+        """Hang up on who has been silent the longest, if anybody is that waits for nothing; whether there was one."""
+        for client in self._clients.values():
+            if not client.waits:
+                self._send(client, ERROR, _TOO_MANY)
+                self._drop(client)
+                return True
+        return False
+
+    def _refuse_one(self) -> None:
+        """No descriptor is left: hang up on one, be it the one who has just come, or they would ask for ever."""
+        if self._make_room() or self._spare < 0:
+            return
+        assert self._listening is not None
+        posix.close(self._spare)
+        try:
+            posix.close(self._listening._accept()[0])  # type: ignore[attr-defined]
+        except OSError:
+            pass  # gone already
+        self._spare = posix.open("/dev/null", posix.O_RDONLY | posix.O_CLOEXEC)
 
     def _drop(self, client: _Client) -> None:
         descriptor = client.socket.fileno()
@@ -224,30 +275,38 @@ class Desk:
     def _signal(self, client: _Client, arguments: list[str]) -> None:
         """Send init one of the config's signals: `halt`, `reboot` or `stop`; or `kill`, which it cannot ignore."""
         kind = arguments[0] if arguments else ""
-        if self._phase in (STARTING, ABORTING):
-            self._interrupts.append(_signal.SIGTERM)
-        elif self.started is not None:
+        if kind not in ("halt", "reboot", "stop", "kill"):
+            raise _Refused(f"unknown signal '{kind[:20]}'")
+        if self.started is not None:
             self._send_signal(self.started, kind)
+        elif kind == "reboot":
+            raise _Refused(f"is {self._phase}")
+        elif self._phase in (STARTING, ABORTING):
+            self._interrupts.append(_signal.SIGTERM)
+        else:
+            self.end_wanted = True
         self._send(client, OK)
 
     def _send_signal(self, started: Started, kind: str) -> None:
         config = self._plan.config
         if kind == "halt" and not config.where("lxc.signal.halt") and _blocks(started.pid, _SYSTEMD_HALT):
             number = _SYSTEMD_HALT
-        elif kind in ("halt", "reboot", "stop"):
-            number = config.get(f"lxc.signal.{kind}")
         elif kind == "kill":
             number = _signal.SIGKILL
         else:
-            raise _Refused(f"unknown signal '{kind[:20]}'")
+            number = config.get(f"lxc.signal.{kind}")
         try:
             # Sent first: what is frozen must not run on without it.
             process.pidfd_send_signal(started.pidfd, number)
         except ProcessLookupError:
             pass
+        self._thaw(started)
+
+    def _thaw(self, started: Started) -> None:
         if self._freezer_state() in (FREEZING, FROZEN):
             started.thaw()
             self._publish(THAWED)
+            self._publish(RUNNING)
 
     def _freezer_state(self) -> str | None:
         for group in self.started.groups if self.started is not None else ():
@@ -271,11 +330,7 @@ class Desk:
         self._send(client, OK, now)
 
     def _unfreeze(self, client: _Client, _: list[str]) -> None:
-        started = self._running()
-        if self._freezer_state() in (FREEZING, FROZEN):
-            started.thaw()
-            self._publish(THAWED)
-            self._publish(RUNNING)
+        self._thaw(self._running())
         self._send(client, OK, RUNNING)
 
     def _join(self, client: _Client, _: list[str]) -> None:
@@ -304,10 +359,11 @@ class Desk:
         if word == "0":
             if self.console is None:
                 raise _Refused("has no console")
-            if client.feed is None:
-                theirs, client.feed = self.console.join()
-                self._send(client, OK, "0", descriptors=(theirs,))
-                posix.close(theirs)
+            if client.feed is not None:
+                raise _Refused("the console is in use, by the same")
+            theirs, client.feed = self.console.join()
+            self._send(client, OK, "0", descriptors=(theirs,))
+            posix.close(theirs)
             return
         taken = {other.tty for other in self._clients.values()}
         numbers = range(1, len(started.ttys) + 1)
@@ -328,6 +384,7 @@ class Desk:
 
     def _written(self, client: _Client, arguments: list[str]) -> None:
         """What was written to the console last, in memory; `clear` forgets it."""
+        self._running()
         if self.console is None or not self.console.remembers:
             raise _Refused("keeps nothing of its console (lxc.console.buffer.size)")
         file = _in_memory(self.console.written(clear="clear" in arguments))
