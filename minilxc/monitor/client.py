@@ -96,11 +96,15 @@ class Connection:
             yield state
 
     def ended(self, timeout: float | None = None) -> bool:
-        """Whether the container has ended `timeout` seconds from now (None: wait for ever)."""
+        """Whether the container has ended `timeout` seconds from now (None: wait for ever).
+
+        Nothing is asked for that: the end of the conversation is its end.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
         try:
-            for _ in self.states(timeout):
+            while self.next_state(None if deadline is None else deadline - time.monotonic()) is not None:
                 pass
-        except TimeoutError:
+        except Hangs:
             return False
         return True
 

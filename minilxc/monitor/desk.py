@@ -35,6 +35,7 @@ FREEZING, FROZEN, THAWED = "FREEZING", "FROZEN", "THAWED"
 
 _MOST_CLIENTS = 200
 _AT_ONCE = 16
+_MOST_WAITING = 150  # of them: somebody must be able to end the container whoever waits for that
 _BACKLOG = 128
 _TOO_MANY = "too many ask at once"
 _SYSTEMD_HALT = int(_signal.SIGRTMIN) + 3  # what systemd, which blocks it, takes for a request to power off
@@ -78,6 +79,7 @@ class Desk:
         "_plan",
         "_since",
         "_spare",
+        "_told",
         "console",
         "end_wanted",
         "started",
@@ -90,6 +92,7 @@ class Desk:
         self._clients: dict[int, _Client] = {}
         self._phase = STOPPED
         self._since = 0.0
+        self._told = STOPPED
         self._spare = -1  # a descriptor to spend when there are no more
         self._interrupts: list[int] = []
         self._owner = owner
@@ -224,6 +227,7 @@ class Desk:
             self._drop(client)  # they have gone, or do not read
 
     def _publish(self, state: str) -> None:
+        self._told = state
         for client in list(self._clients.values()):
             if client.watches:
                 self._send(client, STATE, state)
@@ -268,7 +272,12 @@ class Desk:
         descriptors = (self.started.pidfd,) if self.started is not None else ()
         self._send(client, OK, *facts, descriptors=descriptors)
 
+    def _let_wait(self, client: _Client) -> None:
+        if not client.waits and sum(each.waits for each in self._clients.values()) >= _MOST_WAITING:
+            raise _Refused("too many wait at once")
+
     def _watch(self, client: _Client, _: list[str]) -> None:
+        self._let_wait(client)
         client.watches = True
         self._send(client, STATE, self.state())
 
@@ -325,7 +334,7 @@ class Desk:
             self._publish(FREEZING)
             cgroup.freeze(next(group for group in started.groups if cgroup.freezer_state(group) is not None))
         now = self._freezer_state() or THAWED
-        if now == FROZEN and before != FROZEN:
+        if now == FROZEN and self._told != FROZEN:
             self._publish(FROZEN)
         self._send(client, OK, now)
 
@@ -355,6 +364,7 @@ class Desk:
     def _terminal(self, client: _Client, arguments: list[str]) -> None:
         """A terminal: a tty's number, 0 for the console, or nothing for the first tty that is free."""
         started = self._running()
+        self._let_wait(client)
         word = arguments[0] if arguments else ""
         if word == "0":
             if self.console is None:

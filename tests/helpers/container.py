@@ -221,7 +221,7 @@ class Box:
         except MinilxcError:
             pass  # it does not run
         known = {process.pid for process in self._running}
-        machine.wait_for(lambda: machine.collect(known) and not self.monitors(), "the end of the monitors")
+        machine.wait_for(lambda: not self.monitors() and machine.collect(known), "the end of the monitors")
 
     def calls(self, *words: str, program: str = "try-syscall", **more) -> list[str]:
         """What the kernel answered to each call (of `try-syscall`): the errno's name, or the result."""
