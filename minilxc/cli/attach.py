@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _signal
 import posix
 
 from minilxc.cli import options
@@ -78,6 +79,7 @@ def run(words: Sequence[str]) -> int:
     if options.show_about(COMMAND, given):
         return 0
     found = container(COMMAND, given, words=False)
+    _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)  # ignored, the program's status would be lost
     log = _log(given, found.name)
     terminal = tuple(descriptor for descriptor in range(3) if posix.isatty(descriptor))
     with client.demand(found.path, found.name) as connection:
@@ -87,7 +89,7 @@ def run(words: Sequence[str]) -> int:
         arguments=tuple(given.words) or (attach.shell_of(pidfd, _id(given, UID) or 0),),
         environment=_environment(given, record),
         directory="/",
-        namespaces=attach.namespaces(pidfd, _namespaces(given)),
+        namespaces=attach.namespaces(found.name, pidfd, _namespaces(given)),
         user=_id(given, UID),
         group=_id(given, GID),
         personality=_personality(given),

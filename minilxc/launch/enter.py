@@ -193,6 +193,7 @@ class _Joining:
 def main() -> NoReturn:
     """Be the program. Its request comes through CHANNEL. Never returns."""
     gc.disable()
+    program.close_descriptors((CHANNEL,))  # the caller's own, which nobody inside may get hold of
     ours = channel.inherited(CHANNEL)
     try:
         kind, _, descriptors = ours.receive()
@@ -415,6 +416,8 @@ INSIDE: tuple[tuple[str, Callable[[_Joining], object]], ...] = (
     ("dumpable", lambda joining: credentials.hide_from_tracers()),
     ("program", _find),
     ("labels", _label),
+    # Whoever wanted it may have gone.
+    ("caller", lambda joining: joining.channel.end_without_parent()),
     ("descriptors", lambda joining: program.close_descriptors((joining.channel.fileno(),))),
     ("umask", lambda joining: posix.umask(joining.record.umask)),
     ("signals", lambda joining: process.reset_signals()),

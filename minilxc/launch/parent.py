@@ -38,15 +38,16 @@ class ExecError(StartError):
 class Claim:
     """A container's name, held by this process: its lock, its folder among those that run, and its desk.
 
-    It outlives one start where the container reboots.
+    It outlives one start where the container reboots. `pidfile` has our number as long as the name is ours.
     """
 
-    __slots__ = ("_lock", "_runtime", "desk", "lxcpath", "name")
+    __slots__ = ("_lock", "_pidfile", "_runtime", "desk", "lxcpath", "name")
 
-    def __init__(self, lxcpath: str, name: str, desk: Desk | None = None) -> None:
+    def __init__(self, lxcpath: str, name: str, desk: Desk | None = None, pidfile: str | None = None) -> None:
         self.lxcpath = lxcpath
         self.name = name
         self.desk = desk
+        self._pidfile = pidfile
         self._lock = -1
         self._runtime: runtime.Runtime | None = None
 
@@ -55,6 +56,8 @@ class Claim:
         if self._lock < 0:
             self._lock = lock.take(self.lxcpath, self.name)
             self._runtime = runtime.Runtime(self.lxcpath, self.name)
+            if self._pidfile is not None:
+                _write_pidfile(self._pidfile, self.name)
             if self.desk is not None:
                 self.desk.listen(self._runtime.folder)
 
@@ -72,6 +75,8 @@ class Claim:
         """Let go of the name. Who waits for that is told last. Raises OSError."""
         try:
             if self._runtime is not None:
+                if self._pidfile is not None:
+                    _remove_pidfile(self._pidfile)
                 self._runtime.remove()
         finally:
             if self._lock >= 0:
@@ -79,6 +84,25 @@ class Claim:
                 self._lock = -1
             if self.desk is not None:
                 self.desk.close()
+
+
+def _write_pidfile(path: str, name: str) -> None:
+    try:
+        file = posix.open(path, posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC | posix.O_CLOEXEC, 0o644)
+        try:
+            posix.write(file, f"{posix.getpid()}\n".encode())
+        finally:
+            posix.close(file)
+    except OSError as error:
+        what = f"pidfile: {path}: {error.strerror}"
+        raise StartError(what, name, step="pidfile", errno=error.errno or 0) from None
+
+
+def _remove_pidfile(path: str) -> None:
+    try:
+        posix.unlink(path)
+    except OSError:
+        pass  # somebody else has, or it could not be written
 
 
 class Started:
