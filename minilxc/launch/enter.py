@@ -394,6 +394,8 @@ OUTSIDE: tuple[tuple[str, Callable[[_Joining], object]], ...] = (
     ("terminal", _make_spare_terminal),
     ("namespaces", _join_namespaces),
     ("id maps", _be_root_inside),
+    # The caller's has the caller's keys.
+    ("keyring", lambda joining: process.join_session_keyring()),
     # A session of its own, here already: who gets into it, however briefly, reaches no terminal of the caller's,
     # neither by /dev/tty nor by /proc/PID/fd (TIOCSTI).
     ("session", lambda joining: posix.setsid()),
@@ -409,8 +411,6 @@ INSIDE: tuple[tuple[str, Callable[[_Joining], object]], ...] = (
     ("terminal", _take_terminal),
     # Here, as procfs shows the pid namespace of who mounts it.
     ("remount", _remount),
-    # The caller's has the caller's keys.
-    ("keyring", lambda joining: process.join_session_keyring()),
     ("personality", _take_personality),
     ("working directory", lambda joining: program.enter_directory(joining.program)),
     ("interpreters", lambda joining: program.check_beforehand(joining.program)),

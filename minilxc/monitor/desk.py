@@ -325,11 +325,14 @@ class Desk:
             process.pidfd_send_signal(started.pidfd, number)
         except ProcessLookupError:
             pass
-        self._thaw(started)
+        self._thaw(started, inside=kind in ("stop", "kill"))
 
-    def _thaw(self, started: Started) -> None:
-        if self._freezer_state() in (FREEZING, FROZEN):
+    def _thaw(self, started: Started, *, inside: bool = False) -> None:
+        """Let it go on if it is frozen; what it has frozen `inside` itself, too, where that is asked."""
+        frozen = self._freezer_state() in (FREEZING, FROZEN)
+        if frozen or inside:
             started.thaw()
+        if frozen:
             self._publish(STATE, THAWED)
             self._publish(STATE, RUNNING)
 

@@ -22,9 +22,9 @@ def destroy(lxcpath: str, name: str, report: Report) -> None:
 
 
 def _destroy(lxcpath: str, name: str, report: Report, signals: int) -> None:
-    path = find(lxcpath, name)
     with locked(lxcpath, name, "is running"):
         folder.sweep(lxcpath, name, report.log)
+        path = find(lxcpath, name)
         config = Config.read(f"{path}/config")
         _refuse(path, name, config)
         value = config.get("lxc.rootfs.path")
