@@ -12,6 +12,7 @@ copy of it, which only runs minilxc's own code.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -207,6 +208,18 @@ class Container:
         does. `defines` are KEY=VALUE on top of the config. Raises ConfigError, PolicyError, Refused or
         StartError; nothing of the container is left then.
         """
+        with _standard_descriptors():
+            return self._start(command, with_init, defines, log_file, log_level, pidfile)
+
+    def _start(
+        self,
+        command: Sequence[str],
+        with_init: bool,
+        defines: Iterable[str],
+        log_file: str | None,
+        log_level: str | int,
+        pidfile: str | None,
+    ) -> int:
         level = NAMES.index(log_level.upper()) if isinstance(log_level, str) else log_level
         log = Log(self.name, None, level, quiet=True)
         if log_file is not None:
@@ -389,6 +402,8 @@ class Container:
         from minilxc.monitor.plumbing import Plumbing
 
         deadline = None if timeout is None else time.monotonic() + timeout
+        filled = contextlib.ExitStack()
+        filled.enter_context(_standard_descriptors())
         plumbing = Plumbing(stdin, stdout, stderr, text_in=input, capture=capture_output, text=text)
         try:
             with self._demand() as connection:
@@ -423,6 +438,7 @@ class Container:
             raise subprocess.TimeoutExpired(list(command), timeout, *plumbing.read) from None
         finally:
             plumbing.close()
+            filled.close()
         done: subprocess.CompletedProcess[Any] = subprocess.CompletedProcess(
             list(command), status or 0, *plumbing.read
         )
@@ -444,7 +460,8 @@ class Container:
     def groups(self) -> list[str]:
         """The paths of its control groups, one in each hierarchy. Raises NotRunning."""
         with self._demand() as connection:
-            return connection.ask("groups")[0]
+            _, (file,) = connection.ask("groups")
+            return [os.fsdecode(path) for path in client.read_file(file).split(b"\0") if path]
 
     def cgroup(self, file: str) -> str:
         """The content of a file of its control groups, such as memory.max. Raises NotRunning, MinilxcError."""
@@ -469,6 +486,20 @@ class Container:
             if os.path.exists(f"{group}/{file}"):
                 return f"{group}/{file}"
         raise MinilxcError(f"none of its control groups has a file '{file}'", self.name)
+
+
+@contextlib.contextmanager
+def _standard_descriptors() -> Iterator[None]:
+    """Where the program has closed some of 0 to 2, nothing that is opened meanwhile may come to lie there."""
+    held = []
+    try:
+        while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+            held.append(descriptor)
+        os.close(descriptor)
+        yield
+    finally:
+        for descriptor in held:
+            os.close(descriptor)
 
 
 def _stop(connection: Connection, timeout: float, *, kill: bool, then_kill: bool) -> bool:
