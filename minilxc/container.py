@@ -19,7 +19,7 @@ import time
 from minilxc.errors import MinilxcError
 from minilxc.launch import lock, runtime
 from minilxc.launch.lock import check_name
-from minilxc.linux.files import encode, exists, is_file
+from minilxc.linux.files import decode, encode, exists, is_file
 from minilxc.log import ERROR, NAMES, Log
 from minilxc.monitor import client
 from minilxc.monitor.client import Hangs, NotRunning
@@ -233,6 +233,18 @@ class Container:
         does. `defines` are KEY=VALUE on top of the config. Raises ConfigError, PolicyError, Refused or
         StartError; nothing of the container is left then.
         """
+        with _StandardDescriptors():
+            return self._start(command, with_init, defines, log_file, log_level, pidfile)
+
+    def _start(
+        self,
+        command: Sequence[str],
+        with_init: bool,
+        defines: Iterable[str],
+        log_file: str | None,
+        log_level: str | int,
+        pidfile: str | None,
+    ) -> int:
         from minilxc.monitor import background, planning
 
         level = NAMES.index(log_level.upper()) if isinstance(log_level, str) else log_level
@@ -420,6 +432,7 @@ class Container:
         from minilxc.monitor.plumbing import Plumbing
 
         deadline = None if timeout is None else time.monotonic() + timeout
+        filled = _StandardDescriptors()
         plumbing = Plumbing(stdin, stdout, stderr, text_in=input, capture=capture_output, text=text)
         try:
             with self._demand() as connection:
@@ -454,6 +467,7 @@ class Container:
             raise subprocess.TimeoutExpired(list(command), timeout, *plumbing.read) from None
         finally:
             plumbing.close()
+            filled.close()
         done: CompletedProcess[Any] = subprocess.CompletedProcess(list(command), status or 0, *plumbing.read)
         if check:
             done.check_returncode()
@@ -531,7 +545,8 @@ class Container:
     def groups(self) -> list[str]:
         """The paths of its control groups, one in each hierarchy. Raises NotRunning."""
         with self._demand() as connection:
-            return connection.ask("groups")[0]
+            _, (file,) = connection.ask("groups")
+            return [decode(path) for path in client.read_file(file).split(b"\0") if path]
 
     def cgroup(self, file: str) -> str:
         """The content of a file of its control groups, such as memory.max. Raises NotRunning, MinilxcError."""
@@ -556,6 +571,29 @@ class Container:
             if exists(f"{group}/{file}"):
                 return f"{group}/{file}"
         raise MinilxcError(f"none of its control groups has a file '{file}'", self.name)
+
+
+class _StandardDescriptors:
+    """Where the program has closed some of 0 to 2, nothing that is opened meanwhile may come to lie there."""
+
+    __slots__ = ("_held",)
+
+    def __init__(self) -> None:
+        self._held: list[int] = []
+        while (descriptor := posix.open("/dev/null", posix.O_RDWR | posix.O_CLOEXEC)) <= 2:
+            self._held.append(descriptor)
+        posix.close(descriptor)
+
+    def __enter__(self) -> None:
+        """They are filled already."""
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Leave them as the program had them."""
+        for descriptor in self._held:
+            posix.close(descriptor)
 
 
 def _stop(connection: Connection, timeout: float, *, kill: bool, then_kill: bool) -> bool:

@@ -103,10 +103,13 @@ def _run(given: options.Given) -> int:
         size=session.size_of(terminal),
     )
     entered = attach.enter(found.name, pidfd, request)
-    carrier = None
+    begin = None
     if entered.master >= 0:
-        carrier = session.Carrier(entered.master, session.callers_peer(terminal, log))
-    session.stay(entered.pidfd, carrier=carrier, forward=entered.send_signal)
+
+        def begin() -> session.Carrier:
+            return session.Carrier(entered.master, session.callers_peer(terminal, log))
+
+    session.stay(entered.pidfd, begin=begin, forward=entered.send_signal)
     status = entered.wait()
     assert status is not None
     return status if status >= 0 else 128 - status

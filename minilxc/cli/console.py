@@ -6,7 +6,7 @@ import posix
 import sys
 
 from minilxc.cli import common, options
-from minilxc.errors import UsageError
+from minilxc.errors import MinilxcError, UsageError
 from minilxc.linux.terminal import open_peer
 from minilxc.monitor import client, session
 
@@ -46,18 +46,21 @@ def _run(given: options.Given) -> int:
             what = "the console" if number == "0" else f"tty {number}"
             keys = f"Ctrl+{letter} q leaves, Ctrl+{letter} Ctrl+{letter} is Ctrl+{letter}"
             print(f"Connected to {what} of {found.name}: {keys}.", file=sys.stderr)
-        if number == "0":
-            carrier = session.Carrier(
-                master,
-                session.callers_peer((0, 1)),
-                escape=escape,
-                resized=lambda size: connection.ask("resize", str(size)),
-            )
-        else:
+        if number != "0":
             # Held open at the other end, too: else there would be an end whenever nobody inside has it open.
             open_peer(master)
-            carrier = session.Carrier(master, session.callers_peer((0, 1)), escape=escape)
-        signal = session.stay(connection.fileno(), carrier=carrier)
+
+        def resized(size: int) -> None:
+            try:
+                connection.ask("resize", str(size))
+            except MinilxcError:
+                pass  # it has ended, which is seen elsewhere
+
+        def begin() -> session.Carrier:
+            peer = session.callers_peer((0, 1))
+            return session.Carrier(master, peer, escape=escape, resized=resized if number == "0" else None)
+
+        signal = session.stay(connection.fileno(), begin=begin)
         posix.close(master)
     return 0 if signal is None else 128 + signal
 

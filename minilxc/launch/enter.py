@@ -351,7 +351,10 @@ def _make_terminal(joining: _Joining) -> None:
     if joining.request.size:
         set_window_size(master, joining.request.size)
     if joining.credentials.uid != joining.record.root[0]:
-        posix.fchown(joining.slave, joining.credentials.uid, -1)
+        try:
+            posix.fchown(joining.slave, joining.credentials.uid, -1)
+        except PermissionError:
+            pass  # the host's, in a user namespace of the container's: nobody can open it by a name there anyway
     joining.channel.send(TERMINALS, "", (master,))
     posix.close(master)
     for descriptor in joining.request.terminal:

@@ -17,7 +17,7 @@ import time
 from minilxc.launch.record import of as record_of
 from minilxc.launch.runtime import SOCKET
 from minilxc.linux import cgroup, process
-from minilxc.linux.files import read_text
+from minilxc.linux.files import encode, read_text
 from minilxc.linux.syscalls import EMFILE, ENFILE
 from minilxc.monitor import protocol
 from minilxc.monitor.protocol import (
@@ -371,7 +371,10 @@ class Desk:
         posix.close(record)
 
     def _groups(self, client: _Client, _: list[str]) -> None:
-        self._send(client, OK, *self._running().groups)
+        """The paths of the control groups, NULs between them, in memory."""
+        file = _in_memory(encode("\0".join(self._running().groups)))
+        self._send(client, OK, descriptors=(file,))
+        posix.close(file)
 
     def _settings(self, client: _Client, _: list[str]) -> None:
         """The config that the container was started with: its lines in force, as (key, value, where) in memory."""

@@ -91,16 +91,19 @@ def size_of(descriptors: tuple[int, ...]) -> int:
 
 
 def stay(
-    end: int, *, carrier: Carrier | None = None, forward: Callable[[int], object] | None = None
+    end: int, *, begin: Callable[[], Carrier] | None = None, forward: Callable[[int], object] | None = None
 ) -> int | None:
     """Carry until `end`, a descriptor, can be read from, or the session is left.
 
-    Signals that come go to `forward`; without it one that ends programs ends the session, and is returned.
+    `begin` makes what carries, when no signal can end us any more: it changes the caller's terminal. Signals
+    that come go to `forward`; without it one that ends programs ends the session, and is returned.
     """
     everything = _signal.valid_signals()
     before = _signal.pthread_sigmask(_signal.SIG_BLOCK, everything)
     signals = process.signalfd(everything)
+    carrier = None
     try:
+        carrier = begin() if begin is not None else None
         while True:
             poll = select.poll()
             poll.register(end, select.POLLIN)

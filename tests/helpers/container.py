@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from minilxc.container import Container
-from minilxc.errors import MinilxcError
+from minilxc.monitor import client
+from minilxc.monitor.client import NotRunning
 from tests.helpers import machine
 from tests.helpers.gate import Gate
 
@@ -216,12 +217,16 @@ class Box:
         return found
 
     def _end_background(self) -> None:
-        try:
-            self.container.stop(kill=True)
-        except MinilxcError:
-            pass  # it does not run
         known = {process.pid for process in self._running}
-        machine.wait_for(lambda: not self.monitors() and machine.collect(known), "the end of the monitors")
+        try:
+            # Not waited for there: what was joined and lost its parent is ours to collect, before its namespace ends.
+            with client.demand(self.container.path, self.name) as connection:
+                connection.ask("signal", "kill")
+        except NotRunning:
+            pass
+        machine.wait_for(lambda: machine.collect(known) and not self.monitors(), "the end of the monitors")
+        machine.wait_for(lambda: machine.collect(known), "the end of the last process")
+        assert not self.container.running  # which also removes what a killed monitor has left
 
     def calls(self, *words: str, program: str = "try-syscall", **more) -> list[str]:
         """What the kernel answered to each call (of `try-syscall`): the errno's name, or the result."""

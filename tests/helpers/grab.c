@@ -61,7 +61,7 @@ static void look(int pid) {
         if (length <= 0) continue;
         target[length] = 0;
         /* sockets and files in memory are the way in itself */
-        if (target[0] == '/' && strncmp(target, "/memfd:", 7)) printf("%d descriptor %s\n", pid, target);
+        if (target[0] == '/' && strncmp(target, "/memfd:", 7) && strncmp(target, "/bin/", 5)) printf("%d descriptor %s\n", pid, target);
     }
     close(exe);
 }

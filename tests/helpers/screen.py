@@ -27,6 +27,7 @@ class Screen:
         self.process = subprocess.Popen(
             command,
             start_new_session=True,
+            env={name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")},
             preexec_fn=lambda: fcntl.ioctl(self._theirs, termios.TIOCSCTTY, 0),  # noqa: PLW1509  there is one thread
             **{**streams, **more},
         )

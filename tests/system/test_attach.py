@@ -23,7 +23,7 @@ from tests.helpers.screen import Screen
 MAPPED = ("lxc.idmap = u 0 200000 65536", "lxc.idmap = g 0 300000 65536")
 BOTH_MAPS = pytest.mark.parametrize("lines", [(), MAPPED], ids=["unmapped", "mapped"])
 POLICY = "2\ndenylist\nmkdir errno ECONNREFUSED\n"
-EVERYTHING = (1 << int(Path("/proc/sys/kernel/cap_last_cap").read_text()) + 1) - 1
+EVERYTHING = int(re.search(r"CapBnd:\s+([0-9a-f]+)", Path("/proc/self/status").read_text())[1], 16)
 
 
 def inside(box, *words, options=(), **more):
@@ -63,20 +63,13 @@ def test_program_is_in_the_namespaces_root_and_groups_of_init(container, lines):
     groups = read(box, "cat", "/proc/self/cgroup").splitlines()
     assert len(groups) == len(Path("/proc/self/cgroup").read_text().splitlines())
     assert {line.rpartition(":")[2] for line in groups} == {"/"}
-    outside = {}
-    process = subprocess.Popen(["/bin/cat", f"/proc/{it.init_pid}/cgroup"], stdout=subprocess.PIPE, text=True)
-    outside["init"] = process.communicate()[0]
-    entered = it.attach(["sh", "-c", "echo $$; cat /proc/self/cgroup"], capture_output=True, text=True)
-    assert entered.returncode == 0
-    for group in it.groups():
-        assert Path(group).is_dir()
 
 
 def test_program_is_counted_in_every_group(container):
     box = container()
     it = up(box)
-    gate = box.gate()
     os.mkfifo(box.root / "fifo", 0o666)
+    box.allow("fifo")
     process = subprocess.Popen(
         [str(ENTRY), "attach", "-n", box.name, "--", "sh", "-c", "echo here; read x </fifo"],
         stdin=subprocess.DEVNULL,
@@ -96,7 +89,7 @@ def test_program_is_counted_in_every_group(container):
         assert str(pid) in Path(group, "cgroup.procs").read_text().split()
     (box.root / "fifo").write_text("go\n")
     assert process.wait() == 0
-    assert gate
+    process.stdout.close()
 
 
 def test_program_goes_where_init_is_when_the_container_has_made_groups_with_controllers(container):
@@ -115,16 +108,18 @@ def test_program_goes_where_init_is_when_the_container_has_made_groups_with_cont
     assert "0::/inner" in read(box, "cat", "/proc/self/cgroup")
 
 
-@pytest.mark.parametrize("words", [(), ("-e",), ("-e=CGROUP",), ("-e=CAP|LSM",)], ids=" ".join)
+@pytest.mark.parametrize(
+    "words", [(), ("-e",), ("-eCGROUP",), ("--elevated-privileges=CAP|LSM",)], ids=" ".join
+)
 def test_elevated_program_stays_out_of_what_is_named_but_never_of_the_filter(container, words):
     box = container("lxc.cap.drop = net_raw", policy=POLICY)
     it = up(box)
     shown = status_of(read(box, "cat", "/proc/self/status", options=words))
-    keeps = words in (("-e",), ("-e=CAP|LSM",))
+    keeps = words in (("-e",), ("--elevated-privileges=CAP|LSM",))
     assert int(shown["CapEff"], 16) == (EVERYTHING if keeps else EVERYTHING & ~(1 << 13))
     assert (shown["Seccomp"], shown["Seccomp_filters"]) == ("2", "1")
     outside = read(box, "cat", "/proc/self/cgroup", options=words)
-    beside = words in (("-e",), ("-e=CGROUP",))
+    beside = words in (("-e",), ("-eCGROUP",))
     assert ("0::/\n" not in outside) == beside
     assert it
 
@@ -133,7 +128,7 @@ def test_unknown_privilege_is_told(container):
     box = container()
     up(box)
     hint = "(CGROUP|CAP|LSM)"
-    assert inside(box, "true", options=("-e=ALL",)) == (
+    assert inside(box, "true", options=("-eALL",)) == (
         2, "", f"minilxc: --elevated-privileges: unknown privilege 'ALL' {hint}\n",
     )  # fmt: skip
 
@@ -141,7 +136,6 @@ def test_unknown_privilege_is_told(container):
 @pytest.mark.parametrize(
     ("word", "kinds"),
     [
-        ("MOUNT", {"mnt"}),
         ("PID|UTSNAME", {"pid", "uts"}),
         ("NETWORK,IPC", {"net", "ipc"}),
         ("network", {"net"}),
@@ -163,6 +157,16 @@ def test_namespaces_that_are_named_are_joined_alone(container, word, kinds):
     for kind in names:
         whose = it.init_pid if kind in kinds else "self"
         assert found[kind] == os.readlink(f"/proc/{whose}/ns/{kind}")
+
+
+def test_tree_alone_can_be_joined(container):
+    box = container("lxc.uts.name = inside")
+    (box.root / "mark").touch()
+    up(box)
+    assert (
+        inside(box, "sh", "-c", "ls -d /mark; hostname", options=("-s", "MOUNT")).out
+        == f"/mark\n{os.uname().nodename}\n"
+    )
 
 
 def test_proc_and_sys_show_what_is_joined_when_asked(container):
@@ -316,7 +320,7 @@ def test_program_leads_a_session_without_a_terminal_of_the_callers(container):
     box = container()
     up(box)
     screen = Screen(
-        [str(ENTRY), "attach", "-n", box.name, "--", "sh", "-c", "cat /dev/tty 2>&1; cat /proc/$$/stat"]
+        [str(ENTRY), "attach", "-n", box.name, "--", "sh", "-c", "echo typed >/dev/tty; cat /proc/$$/stat"]
     )
     try:
         text = screen.end()
@@ -492,8 +496,11 @@ def screens():
         shown.close()
 
 
-@pytest.mark.parametrize("lines", [("lxc.pty.max = 4",), ("lxc.pty.max = 0",), ("lxc.pty.max = 4", *MAPPED), ("lxc.pty.max = 0", *MAPPED)],
-    ids=["own ptys", "none", "mapped", "mapped, none"])  # fmt: skip
+@pytest.mark.parametrize(
+    "lines",
+    [("lxc.pty.max = 4",), ("lxc.pty.max = 0",), ("lxc.pty.max = 4", *MAPPED), ("lxc.pty.max = 0", *MAPPED)],
+    ids=["own ptys", "none", "mapped", "mapped, none"],
+)
 @pytest.mark.parametrize("options", [(), ("-u", "1000")], ids=["root", "user"])
 def test_program_on_a_terminal_has_one_of_its_own(container, screens, lines, options):
     box = container(*lines)
@@ -512,7 +519,8 @@ def test_program_on_a_terminal_has_one_of_its_own(container, screens, lines, opt
 def test_terminal_follows_the_callers(container, screens):
     box = container("lxc.pty.max = 4")
     up(box)
-    script = "trap 'stty size' WINCH; trap 'echo interrupted; exit 6' INT; echo ready; while :; do read line && echo got $line; done"
+    script = "trap 'stty size' WINCH; trap 'echo interrupted; exit 6' INT; echo ready; "
+    script += "while :; do read line && echo got $line; done"
     shown = screens(box, "sh", "-c", script)
     shown.read_until("ready")
     shown.type("hello\r")
@@ -666,11 +674,7 @@ def looks(path):
     return path.read_bytes(), status.st_mode, status.st_mtime_ns, status.st_ctime_ns, status.st_size
 
 
-@pytest.mark.parametrize(
-    "lines",
-    [(), ("lxc.pty.max = 4",), MAPPED],
-    ids=["unmapped", "with ptys", "mapped"],
-)
+@pytest.mark.parametrize("lines", [(), ("lxc.pty.max = 4",), MAPPED], ids=["unmapped", "with ptys", "mapped"])
 def test_hosts_interpreter_is_out_of_reach_of_who_lies_in_wait_inside(container, interpreter, lines):
     """CVE-2019-5736: /proc/PID/exe of who joins is the host's, in the moment before execve."""
     box = container(*lines)
