@@ -23,7 +23,7 @@ from minilxc.linux.files import encode, exists, is_file
 from minilxc.log import ERROR, NAMES, Log
 from minilxc.monitor import client
 from minilxc.monitor.client import Hangs, NotRunning
-from minilxc.monitor.protocol import FROZEN, RUNNING, STATES, STOPPED
+from minilxc.monitor.protocol import FROZEN, RUNNING, STARTING, STATES, STOPPED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -265,17 +265,7 @@ class Container:
         """
         try:
             with self._demand() as connection:
-                if not kill:
-                    connection.ask("signal", "halt")
-                    if self._ended(timeout):
-                        return True
-                    if not then_kill:
-                        return False
-                connection.ask("signal", "stop")
-                if not self._ended(timeout if kill else _STOP_SECONDS):
-                    connection.ask("signal", "kill")
-                    return self._ended(_STOP_SECONDS)
-                return True
+                return _stop(connection, timeout, kill=kill, then_kill=then_kill)
         except Hangs:
             if not (kill or then_kill):
                 raise
@@ -290,9 +280,6 @@ class Container:
         with self._demand() as connection:
             connection.ask("signal", "stop" if kill else "halt")
 
-    def _ended(self, timeout: float) -> bool:
-        return self.wait(STOPPED, timeout=timeout)
-
     def reboot(self, timeout: float | None = _STOP_SECONDS) -> bool:
         """Ask its init to start again (lxc.signal.reboot); whether it has in `timeout` seconds (None: do not wait).
 
@@ -300,15 +287,16 @@ class Container:
         """
         with self._demand() as watcher, self._demand() as connection:
             states = watcher.states(timeout)
-            before = next(states, STOPPED)
+            next(states, STOPPED)
             connection.ask("signal", "reboot")
             if timeout is None:
                 return True
+            again = False
             try:
                 for state in states:
-                    if state == RUNNING and before != RUNNING:
+                    if state == RUNNING and again:
                         return True
-                    before = state
+                    again = again or state == STARTING
             except TimeoutError:
                 pass
             return False
@@ -431,6 +419,7 @@ class Container:
         from minilxc.monitor import attach
         from minilxc.monitor.plumbing import Plumbing
 
+        deadline = None if timeout is None else time.monotonic() + timeout
         plumbing = Plumbing(stdin, stdout, stderr, text_in=input, capture=capture_output, text=text)
         try:
             with self._demand() as connection:
@@ -444,22 +433,25 @@ class Container:
                         record, caller, clear=clear_env, keep=frozenset(keep_env), extra=(env or {}).items()
                     ),
                     directory=cwd,
-                    namespaces=attach.namespaces(pidfd, namespaces),
+                    namespaces=attach.namespaces(self.name, pidfd, namespaces),
                     user=user,
                     group=group,
                 )
-                entered = attach.enter(self.name, pidfd, request, plumbing.theirs)
+                entered = attach.enter(self.name, pidfd, request, plumbing.theirs, timeout)
             finally:
                 posix.close(pidfd)
             try:
-                if not plumbing.carry(entered.pidfd, timeout):
-                    entered.send_signal(_signal.SIGKILL)
-                    entered.wait()
-                    assert timeout is not None
-                    raise subprocess.TimeoutExpired(list(command), timeout, *plumbing.read)
+                plumbing.carry(entered.pidfd, None if deadline is None else deadline - time.monotonic())
                 status = entered.wait()
+            except BaseException:
+                entered.send_signal(_signal.SIGKILL)
+                entered.wait()
+                raise
             finally:
                 entered.close()
+        except TimeoutError:
+            assert timeout is not None
+            raise subprocess.TimeoutExpired(list(command), timeout, *plumbing.read) from None
         finally:
             plumbing.close()
         done: CompletedProcess[Any] = subprocess.CompletedProcess(list(command), status or 0, *plumbing.read)
@@ -564,6 +556,24 @@ class Container:
             if exists(f"{group}/{file}"):
                 return f"{group}/{file}"
         raise MinilxcError(f"none of its control groups has a file '{file}'", self.name)
+
+
+def _stop(connection: Connection, timeout: float, *, kill: bool, then_kill: bool) -> bool:
+    """End the container of a conversation; whether it has ended. Raises NotRunning where it had before."""
+    connection.ask("signal", "stop" if kill else "halt")
+    if connection.ended(timeout):
+        return True
+    if not (kill or then_kill):
+        return False
+    try:
+        if not kill:
+            connection.ask("signal", "stop")
+            if connection.ended(_STOP_SECONDS):
+                return True
+        connection.ask("signal", "kill")
+    except NotRunning:
+        return True
+    return connection.ended(_STOP_SECONDS)
 
 
 def _wanted(states: Iterable[str]) -> frozenset[str]:

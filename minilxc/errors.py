@@ -40,10 +40,12 @@ class MinilxcError(Exception):
 
     `what` says what is wrong, lower case and without a full stop; `where` is "file:line" or the
     name of a container; `hint` says what would be right and is given only when that is sure.
-    `status` is the exit status of a command that ends with this error.
+    `status` is the exit status of a command that ends with this error. `step` and `errno` are of a StartError.
     """
 
     status = 1
+    step = ""
+    errno = 0
 
     def __init__(self, what: str, where: str | None = None, hint: str | None = None) -> None:
         super().__init__(what, where, hint)
@@ -54,6 +56,28 @@ class MinilxcError(Exception):
     def __str__(self) -> str:
         line = f"{self.where}: {self.what}" if self.where else self.what
         return printable(f"{line} ({self.hint})" if self.hint else line)
+
+    @property
+    def file(self) -> str | None:
+        """The file to blame, where there is one: a config, or a policy."""
+        return self._place()[0]
+
+    @property
+    def line(self) -> int | None:
+        """The line of that file."""
+        return self._place()[1]
+
+    def _place(self) -> tuple[str | None, int | None]:
+        # A step's error is about a container, and its line in the hint; a hook's is at the end of what it says.
+        for text in (
+            self.where,
+            (self.hint or "").partition("; ")[0],
+            self.what.rpartition("(")[2].rstrip(")"),
+        ):
+            file, _, number = (text or "").rpartition(":")
+            if file and number.isdecimal():
+                return file, int(number)
+        return None, None
 
 
 class UsageError(MinilxcError):

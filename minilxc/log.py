@@ -18,7 +18,7 @@ class Log:
     `quiet`: standard error hears nothing either.
     """
 
-    __slots__ = ("descriptor", "_name", "_quiet", "asked", "level")
+    __slots__ = ("descriptor", "_name", "_quiet", "asked", "level", "screen")
 
     def __init__(
         self, name: str = "", descriptor: int | None = None, level: int = ERROR, *, quiet: bool = False
@@ -26,6 +26,7 @@ class Log:
         self._quiet = quiet
         self._name = name
         self.descriptor = descriptor
+        self.screen = 2  # where errors are shown
         self.asked = level  # also where nothing is written
         self.level = level if descriptor is not None else FATAL + 1
 
@@ -50,7 +51,9 @@ class Log:
         self.write(ERROR, subject, text)
         if not self._quiet:
             try:
-                posix.write(2, f"minilxc: {subject}: {printable(text)}\n".encode(errors="backslashreplace"))
+                posix.write(
+                    self.screen, f"minilxc: {subject}: {printable(text)}\n".encode(errors="backslashreplace")
+                )
             except OSError:
                 pass  # it is closed
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import _signal
 import posix
 
-from minilxc.cli import options
-from minilxc.cli.named import container
+from minilxc.cli import common, options
 from minilxc.config.values import Invalid, architecture
+from minilxc.container import Container
 from minilxc.errors import UsageError
 from minilxc.launch.enter import Request
 from minilxc.launch.terminal import Console
@@ -74,10 +75,15 @@ _PRIVILEGES = ("CGROUP", "CAP", "LSM")
 
 def run(words: Sequence[str]) -> int:
     """The program's exit status, 128 + N when signal N has ended it; 127 or 126 when it cannot be executed."""
-    given = options.read(COMMAND, words)
-    if options.show_about(COMMAND, given):
-        return 0
-    found = container(COMMAND, given, words=False)
+    return common.run(COMMAND, words, _run)
+
+
+def _run(given: options.Given) -> int:
+    name = given.get(options.NAME)
+    if name is None:
+        raise UsageError("the container has no name (-n NAME)", hint=COMMAND.usage())
+    found = Container(name, common.path(given))
+    _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)  # ignored, the program's status would be lost
     log = _log(given, found.name)
     terminal = tuple(descriptor for descriptor in range(3) if posix.isatty(descriptor))
     with client.demand(found.path, found.name) as connection:
@@ -87,7 +93,7 @@ def run(words: Sequence[str]) -> int:
         arguments=tuple(given.words) or (attach.shell_of(pidfd, _id(given, UID) or 0),),
         environment=_environment(given, record),
         directory="/",
-        namespaces=attach.namespaces(pidfd, _namespaces(given)),
+        namespaces=attach.namespaces(found.name, pidfd, _namespaces(given)),
         user=_id(given, UID),
         group=_id(given, GID),
         personality=_personality(given),

@@ -28,6 +28,7 @@ TERMINALS = b"T"  # child: the masters of the pseudo terminals, as descriptors
 FAILED = b"E"  # child: a step failed
 OUTPUT = b"O"  # child: what a hook prints from now on, as a descriptor; its title and command
 
+_MOST = 1000  # characters of the name of what a failure is about
 _LIMIT = 4096  # bytes of a message, below any socket's buffer: sending never blocks half-way
 _ROOM = _socket.CMSG_SPACE(256 * 4)  # for descriptors
 _SOL_SOCKET, _SCM_RIGHTS = _socket.SOL_SOCKET, _socket.SCM_RIGHTS
@@ -110,7 +111,7 @@ class Channel:
 def fail(channel: Channel, step: str, error: BaseException) -> NoReturn:
     """Child: tell the parent which step failed and why, and end. A failure is a value: errno and texts."""
     if isinstance(error, OSError) and error.strerror:
-        parts = (step, str(error.errno or 0), str(error.filename or ""), error.strerror)
+        parts = (step, str(error.errno or 0), str(error.filename or "")[:_MOST], error.strerror)
     else:
         parts = (step, "0", type(error).__name__, str(error))
     text = "\0".join(parts)

@@ -193,6 +193,7 @@ class _Joining:
 def main() -> NoReturn:
     """Be the program. Its request comes through CHANNEL. Never returns."""
     gc.disable()
+    program.close_descriptors((CHANNEL,))  # the caller's own, which nobody inside may get hold of
     ours = channel.inherited(CHANNEL)
     try:
         kind, _, descriptors = ours.receive()
@@ -353,6 +354,8 @@ def _make_terminal(joining: _Joining) -> None:
         posix.fchown(joining.slave, joining.credentials.uid, -1)
     joining.channel.send(TERMINALS, "", (master,))
     posix.close(master)
+    for descriptor in joining.request.terminal:
+        posix.dup2(joining.slave, descriptor)
 
 
 # Inside
@@ -361,8 +364,6 @@ def _make_terminal(joining: _Joining) -> None:
 def _take_terminal(joining: _Joining) -> None:
     if joining.slave >= 0:
         set_controlling_terminal(joining.slave)
-        for descriptor in joining.request.terminal:
-            posix.dup2(joining.slave, descriptor)
 
 
 def _take_personality(joining: _Joining) -> None:
@@ -393,6 +394,9 @@ OUTSIDE: tuple[tuple[str, Callable[[_Joining], object]], ...] = (
     ("terminal", _make_spare_terminal),
     ("namespaces", _join_namespaces),
     ("id maps", _be_root_inside),
+    # A session of its own, here already: who gets into it, however briefly, reaches no terminal of the caller's,
+    # neither by /dev/tty nor by /proc/PID/fd (TIOCSTI).
+    ("session", lambda joining: posix.setsid()),
     ("terminal", _make_terminal),
     # A change of ids may have made it dumpable again (fs.suid_dumpable).
     ("dumpable", lambda joining: credentials.hide_from_tracers()),
@@ -400,7 +404,7 @@ OUTSIDE: tuple[tuple[str, Callable[[_Joining], object]], ...] = (
 """What is done before anybody inside can see this process, in order: names, which errors bear, and what."""
 
 INSIDE: tuple[tuple[str, Callable[[_Joining], object]], ...] = (
-    # A session of its own: a terminal of the caller's must not be reachable by /dev/tty (TIOCSTI).
+    # Who leads a session may have a controlling terminal.
     ("session", lambda joining: posix.setsid()),
     ("terminal", _take_terminal),
     # Here, as procfs shows the pid namespace of who mounts it.
@@ -415,6 +419,8 @@ INSIDE: tuple[tuple[str, Callable[[_Joining], object]], ...] = (
     ("dumpable", lambda joining: credentials.hide_from_tracers()),
     ("program", _find),
     ("labels", _label),
+    # Whoever wanted it may have gone.
+    ("caller", lambda joining: joining.channel.end_without_parent()),
     ("descriptors", lambda joining: program.close_descriptors((joining.channel.fileno(),))),
     ("umask", lambda joining: posix.umask(joining.record.umask)),
     ("signals", lambda joining: process.reset_signals()),

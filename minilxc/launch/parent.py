@@ -38,15 +38,16 @@ class ExecError(StartError):
 class Claim:
     """A container's name, held by this process: its lock, its folder among those that run, and its desk.
 
-    It outlives one start where the container reboots.
+    It outlives one start where the container reboots. `pidfile` has our number as long as the name is ours.
     """
 
-    __slots__ = ("_lock", "_runtime", "desk", "lxcpath", "name")
+    __slots__ = ("_lock", "_pidfile", "_runtime", "desk", "lxcpath", "name")
 
-    def __init__(self, lxcpath: str, name: str, desk: Desk | None = None) -> None:
+    def __init__(self, lxcpath: str, name: str, desk: Desk | None = None, pidfile: str | None = None) -> None:
         self.lxcpath = lxcpath
         self.name = name
         self.desk = desk
+        self._pidfile = pidfile
         self._lock = -1
         self._runtime: runtime.Runtime | None = None
 
@@ -55,6 +56,8 @@ class Claim:
         if self._lock < 0:
             self._lock = lock.take(self.lxcpath, self.name)
             self._runtime = runtime.Runtime(self.lxcpath, self.name)
+            if self._pidfile is not None:
+                _write_pidfile(self._pidfile, self.name)
             if self.desk is not None:
                 self.desk.listen(self._runtime.folder)
 
@@ -72,6 +75,8 @@ class Claim:
         """Let go of the name. Who waits for that is told last. Raises OSError."""
         try:
             if self._runtime is not None:
+                if self._pidfile is not None:
+                    _remove_pidfile(self._pidfile)
                 self._runtime.remove()
         finally:
             if self._lock >= 0:
@@ -81,15 +86,38 @@ class Claim:
                 self.desk.close()
 
 
+def _write_pidfile(path: str, name: str) -> None:
+    try:
+        file = posix.open(path, posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC | posix.O_CLOEXEC, 0o644)
+        try:
+            posix.write(file, f"{posix.getpid()}\n".encode())
+        finally:
+            posix.close(file)
+    except OSError as error:
+        what = f"pidfile: {path}: {error.strerror}"
+        raise StartError(what, name, step="pidfile", errno=error.errno or 0) from None
+
+
+def _remove_pidfile(path: str) -> None:
+    try:
+        posix.unlink(path)
+    except OSError:
+        pass  # somebody else has, or it could not be written
+
+
 class Started:
     """A container whose payload runs: its process 1, what is attended to, its groups, its terminals' masters.
 
     Who waits for its end calls `finish` then, and sets `reboots` where process 1 asked for another start.
     """
 
-    __slots__ = ("_outside", "attention", "console", "groups", "pid", "pidfd", "reboots", "ttys")
+    __slots__ = ("_opened", "_outside", "attention", "console", "groups", "pid", "pidfd", "reboots", "ttys")
 
-    def __init__(self, outside: _Outside, console: int | None, ttys: tuple[int, ...]) -> None:
+    def __init__(
+        self, outside: _Outside, console: int | None, ttys: tuple[int, ...], opened: tuple[int, ...]
+    ) -> None:
+        """`opened` are all descriptors of terminals."""
+        self._opened = opened
         self.pid = outside.pid
         self.pidfd = outside.pidfd
         self.attention = outside.attention
@@ -106,7 +134,7 @@ class Started:
     def finish(self) -> None:
         """Take away what the start has made on the host. Process 1 has ended."""
         self._outside.reboots = self.reboots
-        for descriptor in (self.pidfd, *self.ttys, *((self.console,) if self.console is not None else ())):
+        for descriptor in (self.pidfd, *self._opened):
             posix.close(descriptor)
         try:
             _end(self._outside.ends, self._outside.log)
@@ -213,7 +241,7 @@ def start(plan: Plan, log: Log, claim: Claim) -> Started:
             _do(plan, step, outside)
         outside.theirs.close()
         try:
-            console, ttys = _listen(plan, outside)
+            terminals = _listen(plan, outside)
         finally:
             _close_output(outside)
         if plan.ephemeral is not None:
@@ -224,9 +252,10 @@ def start(plan: Plan, log: Log, claim: Claim) -> Started:
         claim.tell("ABORTING")
         _undo(outside)
         raise
+    outside.ours.close()
     outside.page.unmap()
     log.write(INFO, "start", f"process 1 is {outside.pid}")
-    return Started(outside, console, ttys)
+    return Started(outside, *terminals)
 
 
 def _do(plan: Plan, step: Step, outside: _Outside) -> None:
@@ -375,15 +404,20 @@ def _close_output(outside: _Outside) -> None:
         outside.output = None
 
 
-def _listen(plan: Plan, outside: _Outside) -> tuple[int | None, tuple[int, ...]]:
-    """Answer the child until its last word. Raises StartError when it was not execve."""
+def _listen(plan: Plan, outside: _Outside) -> tuple[int | None, tuple[int, ...], tuple[int, ...]]:
+    """Answer the child until its last word: the masters of console and ttys, and all descriptors of terminals.
+
+    Raises StartError when the last word was not execve.
+    """
     console: int | None = None
     ttys: tuple[int, ...] = ()
+    opened: tuple[int, ...] = ()
     while True:
         _wait_for_message(plan, outside)
         _close_output(outside)  # a hook has ended before the child says anything else
         kind, text, descriptors = outside.ours.receive()
         if kind == channel.TERMINALS:
+            opened = descriptors
             # The console's slave, second, stays open without further use.
             console, ttys = (descriptors[0], descriptors[2:]) if text else (None, descriptors)
         elif kind == channel.ASK:
@@ -405,7 +439,7 @@ def _listen(plan: Plan, outside: _Outside) -> tuple[int | None, tuple[int, ...]]
     if page.step != child.EXECVE:
         step = child.step_names(plan)[page.step]
         raise StartError(f"{step}: the container ended before its program was executed", plan.name, step=step)
-    return console, ttys
+    return console, ttys, opened
 
 
 _INTERRUPTS = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP, _signal.SIGQUIT)

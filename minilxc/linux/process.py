@@ -45,6 +45,7 @@ _PAGE = 4096
 _MAP_FAILED = c_void_p(-1).value
 _SIGINFO_BYTES = 128
 _KEYCTL_JOIN_SESSION_KEYRING = 1
+_MOST_MS = 2.0**31 - 1
 
 
 _clone3 = function("syscall", c_long, c_void_p, c_long, result=c_long, held=True)
@@ -89,6 +90,14 @@ def pidfd_send_signal(pidfd: int, signal: int) -> None:
     Raises ProcessLookupError when it has ended, PermissionError when it is not ours.
     """
     call(f"signal {signal}", NR_PIDFD_SEND_SIGNAL, pidfd, signal, None, 0)
+
+
+def wait_for_end(pid: int) -> None:
+    """Wait until a child has ended, whose status nobody wants. waitpid(2)."""
+    try:
+        posix.waitpid(pid, 0)
+    except ChildProcessError:
+        pass  # where SIGCHLD is ignored, or somebody waits for every child, there is nothing left to collect
 
 
 def close_range(first: int, last: int) -> None:
@@ -150,6 +159,11 @@ def prlimit(pid: int, name: str, soft: int | None, hard: int | None) -> None:
     unlimited = (1 << 64) - 1
     limit = words(unlimited if soft is None else soft, unlimited if hard is None else hard)
     check(_prlimit64(pid, RLIMITS[name], addressof(limit), None), name)
+
+
+def poll_ms(seconds: float | None) -> float | None:
+    """A time to wait as poll(2) takes it, which is 24 days at most; None is for ever."""
+    return None if seconds is None else min(max(seconds, 0.0) * 1000, _MOST_MS)
 
 
 def signalfd(signals: frozenset[int] | set[int]) -> int:

@@ -25,7 +25,7 @@ NR_MOUNT_SETATTR = 442
 
 # errno(3); the module `errno` takes 0.1 ms to make its 130 names
 EPERM, ENOENT, ESRCH, ENOEXEC, EACCES, EBUSY, ENODEV, ENOTDIR = 1, 2, 3, 8, 13, 16, 19, 20
-EINVAL, EROFS, ENOSYS, ELOOP = 22, 30, 38, 40
+EINVAL, ENFILE, EMFILE, EROFS, ENOSYS, ELOOP = 22, 23, 24, 30, 38, 40
 
 # What is older and has no wrapper in glibc: seccomp, pivot_root, keyctl.
 _OLDER_NUMBERS = {

@@ -7,6 +7,7 @@ import fcntl
 import posix
 import select
 import sys
+import time
 
 from minilxc.errors import StartError, UsageError
 from minilxc.launch import channel
@@ -16,6 +17,7 @@ from minilxc.linux.files import decode, exists, is_regular
 from minilxc.linux.names import NAMESPACES
 from minilxc.linux.syscalls import EINVAL, ENOENT, os_error
 from minilxc.monitor import client
+from minilxc.monitor.client import NotRunning
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,9 +55,12 @@ class Entered:
         """Its exit status, minus N when signal N has ended it; None after `timeout` seconds."""
         poll = select.poll()
         poll.register(self.pidfd, select.POLLIN)
-        if not poll.poll(None if timeout is None else timeout * 1000):
+        if not poll.poll(process.poll_ms(timeout)):
             return None
-        ended = posix.waitid(posix.P_PIDFD, self.pidfd, posix.WEXITED)
+        try:
+            ended = posix.waitid(posix.P_PIDFD, self.pidfd, posix.WEXITED)
+        except ChildProcessError:
+            return 0  # somebody else has collected it; as subprocess.Popen has it
         assert ended is not None
         return ended.si_status if ended.si_code == posix.CLD_EXITED else -ended.si_status
 
@@ -99,11 +104,13 @@ def enter(
     pidfd: int,
     request: Request,
     stdio: Sequence[int] = (0, 1, 2),
+    timeout: float | None = None,
 ) -> Entered:
     """Run a program as `request` says in the container `name` whose process 1 is `pidfd`.
 
     `stdio` are the descriptors that become its standard ones, but for those that become a new terminal.
-    Raises StartError when it could not be executed.
+    Raises StartError when it could not be executed; TimeoutError when it is not after `timeout` seconds, as who
+    is root inside may stop what joins.
     """
     ours, theirs = channel.pair()
     page_file = posix.memfd_create("minilxc")
@@ -118,9 +125,12 @@ def enter(
         theirs.close()
         ours.send(channel.REQUEST, "", (asked, page_file, pidfd))
         try:
-            entered = _listen(name, ours, request, page)
+            entered = _listen(name, ours, request, page, timeout)
+        except BaseException:
+            _kill(helper)
+            raise
         finally:
-            posix.waitpid(helper, 0)
+            process.wait_for_end(helper)
     finally:
         for descriptor in (asked, page_file):
             posix.close(descriptor)
@@ -137,7 +147,7 @@ def _spawn(theirs: int, stdio: Sequence[int]) -> int:
     places += [place for place in sys.path if place not in places and exists(place)]
     words = [sys.executable, "-IS", "-X", "utf8", "-c", _PROGRAM.format(places=places)]
     # Numbers that nobody uses: what is put in its place must not go before it has been copied.
-    spare = 100
+    spare = max(CHANNEL, *stdio, theirs, copy) + 1
     actions: list[tuple[int, ...]] = []
     for number, descriptor in enumerate((*stdio, theirs)):
         actions.append((posix.POSIX_SPAWN_DUP2, descriptor, spare + number))
@@ -186,10 +196,24 @@ def _copy_of(path: str) -> int:
     return copy
 
 
-def _listen(name: str, ours: channel.Channel, request: Request, page: channel.Page) -> Entered:
+def _kill(pid: int) -> None:
+    try:
+        posix.kill(pid, _signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+
+
+def _listen(
+    name: str, ours: channel.Channel, request: Request, page: channel.Page, timeout: float | None
+) -> Entered:
     master = pidfd = -1
+    deadline = None if timeout is None else time.monotonic() + timeout
+    poll = select.poll()
+    poll.register(ours.fileno(), select.POLLIN)
     try:
         while True:
+            if not poll.poll(process.poll_ms(None if deadline is None else deadline - time.monotonic())):
+                raise TimeoutError
             kind, text, descriptors = ours.receive()
             if kind == channel.TERMINALS:
                 (master,) = descriptors
@@ -213,7 +237,7 @@ def _listen(name: str, ours: channel.Channel, request: Request, page: channel.Pa
                 process.pidfd_send_signal(pidfd, _signal.SIGKILL)
             except ProcessLookupError:
                 pass
-            posix.waitid(posix.P_PIDFD, pidfd, posix.WEXITED)
+            Entered(pidfd, -1).wait()
             posix.close(pidfd)
         if master >= 0:
             posix.close(master)
@@ -256,26 +280,38 @@ def _shell_in(passwd: str, uid: int) -> str:
 
 def _read_inside(root: int, path: str) -> str:
     """The beginning of a regular file of the container's, read without leaving its root. Raises OSError."""
-    flags = posix.O_RDONLY | posix.O_NONBLOCK | posix.O_NOCTTY
-    file = mount.openat2(root, path, flags, _RESOLVE)
+    # Looked at before it is opened: a device does something when that is done.
+    place = mount.openat2(root, path, posix.O_PATH, _RESOLVE)
     try:
-        if not is_regular(posix.fstat(file)):
+        if not is_regular(posix.fstat(place)):
             raise os_error(path, EINVAL)
+        file = posix.open(f"/proc/self/fd/{place}", posix.O_RDONLY | posix.O_CLOEXEC)
+    finally:
+        posix.close(place)
+    try:
         return decode(posix.read(file, _MOST_PASSWD))
     finally:
         posix.close(file)
 
 
-def namespaces(pidfd: int, wanted: Iterable[str] | None = None) -> tuple[str, ...]:
-    """The kinds of namespaces to join of a container whose process 1 is `pidfd`: those that it does not share
-    with us, of `wanted` (None: of all). Raises UsageError for an unknown kind, OSError."""
+def namespaces(name: str, pidfd: int, wanted: Iterable[str] | None = None) -> tuple[str, ...]:
+    """The kinds of namespaces to join of the container `name` whose process 1 is `pidfd`: those that it does not
+    share with us, of `wanted` (None: of all). Raises UsageError for an unknown kind, NotRunning."""
     kinds = NAMESPACES if wanted is None else tuple(wanted)
     for kind in kinds:
         if kind not in NAMESPACES:
             raise UsageError(f"unknown namespace '{kind}'", hint=", ".join(NAMESPACES))
     pid = client.pid_of(pidfd)
-    return tuple(kind for kind in kinds if exists(f"/proc/{pid}/ns/{kind}") and _differs(pid, kind))
-
-
-def _differs(pid: int, kind: str) -> bool:
-    return posix.readlink(f"/proc/{pid}/ns/{kind}") != posix.readlink(f"/proc/self/ns/{kind}")
+    try:
+        found = tuple(
+            kind
+            for kind in kinds
+            if exists(f"/proc/self/ns/{kind}")
+            and posix.readlink(f"/proc/{pid}/ns/{kind}") != posix.readlink(f"/proc/self/ns/{kind}")
+        )
+    except OSError:
+        pid = 0
+    # A process that has ended is in none any more: nothing may run outside of them for that.
+    if not pid or client.pid_of(pidfd) != pid:
+        raise NotRunning("is not running", name)
+    return found

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 STARTED = b"S"  # monitor: the container runs; the number of its process 1
 FAILED = b"E"  # monitor: it does not, and why
 
+_MOST = 1000  # characters of a place, or a hint
+
 
 def start(plan: Plan, log: Log, pidfile: str | None = None) -> int:
     """Start the container in the background; returns when its program is being executed, with its pid.
@@ -45,14 +47,14 @@ def start(plan: Plan, log: Log, pidfile: str | None = None) -> int:
             posix._exit(1)
     theirs.close()
     try:
-        posix.waitpid(between, 0)
+        process.wait_for_end(between)
         kind, text, _ = ours.receive()
     finally:
         ours.close()
     if kind == STARTED:
         return int(text)
     if kind == FAILED:
-        what, where, hint, step, number, status = text.split("\0")
+        step, number, status, where, hint, what = text.split("\0", 5)
         error = StartError(what, where or None, hint or None, step=step, errno=int(number))
         error.status = int(status)
         raise error
@@ -63,10 +65,12 @@ def _be_monitor(plan: Plan, log: Log, owner: Channel, pidfile: str | None) -> No
     # Looking for garbage would copy all memory that is shared with the caller.
     gc.disable()
     posix.setsid()
+    # What an end has to complain of while the caller waits is for the caller; nothing else gets at that.
+    log.screen = posix.dup(2)
     null = posix.open("/dev/null", posix.O_RDWR)
-    for descriptor in (0, 1):
+    for descriptor in range(3):
         posix.dup2(null, descriptor)
-    close_descriptors((owner.fileno(), *plan.descriptors(), *log.descriptors()))
+    close_descriptors((owner.fileno(), log.screen, *plan.descriptors(), *log.descriptors()))
 
     def running(pid: int) -> bool:
         try:
@@ -74,21 +78,14 @@ def _be_monitor(plan: Plan, log: Log, owner: Channel, pidfile: str | None) -> No
         except BrokenPipeError:
             return False
         owner.close()
-        nothing = posix.open("/dev/null", posix.O_RDWR | posix.O_CLOEXEC)
-        posix.dup2(nothing, 2)  # so far what an end has to complain of is for the caller
-        posix.close(nothing)
+        posix.close(log.screen)
+        log.screen = 2
         return True
 
     process.set_title(f"minilxc monitor {plan.name} {plan.lxcpath}")
     status = 1
     try:
-        if pidfile is not None:
-            _write(pidfile, f"{posix.getpid()}\n")
-        try:
-            status = life.run(plan, log, owner=owner.fileno(), running=running)
-        finally:
-            if pidfile is not None:
-                posix.unlink(pidfile)
+        status = life.run(plan, log, owner=owner.fileno(), running=running, pidfile=pidfile)
     except MinilxcError as error:
         _tell(owner, log, error)
     except OSError as error:
@@ -104,16 +101,10 @@ def _tell(owner: Channel, log: Log, error: MinilxcError) -> None:
     """Have the caller know what keeps the container from running; once it runs only the log can."""
     log.write(ERROR, "start", str(error))
     step, number = (error.step, error.errno) if isinstance(error, StartError) else ("", 0)
-    parts = (error.what, error.where or "", error.hint or "", step, str(number), str(error.status))
+    # What is too long for a message is cut at its end.
+    where, hint = (error.where or "")[-_MOST:], (error.hint or "")[:_MOST]
+    parts = (step, str(number), str(error.status), where, hint, error.what)
     try:
         owner.send(FAILED, "\0".join(parts))
     except OSError:
         pass  # they have gone, or been told that it runs
-
-
-def _write(path: str, text: str) -> None:
-    file = posix.open(path, posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC | posix.O_CLOEXEC, 0o644)
-    try:
-        posix.write(file, text.encode())
-    finally:
-        posix.close(file)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import _signal
 import _socket
-import _struct
 import posix
 import select
 import time
@@ -63,8 +62,10 @@ class Connection:
             protocol.send(self._end, words)
         except BlockingIOError:
             raise Hangs("the monitor does not answer", self.name) from None
+        except ValueError:
+            raise MinilxcError("a request that is too long", self.name) from None
         except OSError:
-            raise NotRunning("is not running", self.name) from None
+            pass  # they have hung up; what they have said last is why
         while True:
             kind, facts, descriptors = self._receive(PATIENCE)
             if kind not in (protocol.STATE, protocol.EXIT) or words == ("watch",):
@@ -94,6 +95,19 @@ class Connection:
                 return
             yield state
 
+    def ended(self, timeout: float | None = None) -> bool:
+        """Whether the container has ended `timeout` seconds from now (None: wait for ever).
+
+        Nothing is asked for that: the end of the conversation is its end.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        try:
+            while self.next_state(None if deadline is None else deadline - time.monotonic()) is not None:
+                pass
+        except Hangs:
+            return False
+        return True
+
     def next_state(self, timeout: float | None = None) -> str | None:
         """The next state of one who watches; None when the container has ended. Raises Hangs when none comes."""
         while (event := self.next_event(timeout)) is not None:
@@ -112,12 +126,14 @@ class Connection:
         except NotRunning:
             return None
         protocol.close(descriptors)
+        if kind == protocol.ERROR:
+            raise MinilxcError(facts[0] if facts else "refused", self.name)
         return kind, facts[0]
 
     def _receive(self, timeout: float | None) -> tuple[str, list[str], list[int]]:
         poll = select.poll()
         poll.register(self._end.fileno(), select.POLLIN)
-        if not poll.poll(None if timeout is None else timeout * 1000):
+        if not poll.poll(process.poll_ms(timeout)):
             raise Hangs("the monitor does not answer", self.name)
         try:
             words, descriptors = protocol.receive(self._end)
@@ -136,15 +152,7 @@ def connect(lxcpath: str, name: str) -> Connection | None:
     folder = -1
     try:
         folder = runtime.open_folder(lxcpath, name)
-        end = protocol.new_socket()
-        try:
-            # For connect(2) to wait where many ask at once. unix(7), socket(7)
-            patience = _struct.pack("ll", int(PATIENCE), 0)
-            end.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDTIMEO, patience)
-            end.connect(f"/proc/self/fd/{folder}/{runtime.SOCKET}")
-        except OSError:
-            end.close()
-            raise
+        end = protocol.dial(f"/proc/self/fd/{folder}/{runtime.SOCKET}", PATIENCE)
     except BlockingIOError:
         raise Hangs("the monitor does not answer", name) from None
     except OSError:
@@ -180,7 +188,9 @@ def kill_monitor(lxcpath: str, name: str) -> bool:
     try:
         if lock.holder(lxcpath, name) == pid:
             process.pidfd_send_signal(pidfd, _signal.SIGKILL)
-            select.select([pidfd], [], [], PATIENCE)
+            poll = select.poll()
+            poll.register(pidfd, select.POLLIN)
+            poll.poll(process.poll_ms(PATIENCE))
     except OSError:
         pass
     finally:

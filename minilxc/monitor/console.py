@@ -17,7 +17,11 @@ if TYPE_CHECKING:
     from minilxc.monitor.console_log import ConsoleLog
 
 _CHUNK = 4096
+_MOST_CHUNKS = 16  # that a terminal holds, 64 KiB
 _ROOM = 256  # bytes that a terminal takes at once when it says that it takes some
+_MOST_UNREAD = (
+    65536  # bytes that are kept for who has joined and does not read, before the rest is lost to them
+)
 _PATIENCE_MS = 1000  # for who does not read what the container has written last
 
 
@@ -107,28 +111,26 @@ class Console:
 
     # Those who join
 
-    def join(self) -> tuple[int, int]:
-        """Let one more see and write the console: the descriptor for them, and ours, which tells who they are.
+    def join(self) -> tuple[int, _socket.socket]:
+        """Let one more see and write the console: the descriptor for them, and our end, which tells who they are.
 
         They begin with what is remembered.
         """
         ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_STREAM)
         ours.setblocking(False)
-        try:
-            ours.send(self._last)
-        except BlockingIOError:
-            pass
         self._feeds[ours.fileno()] = ours
         self._open.add(ours.fileno())
-        return theirs.detach(), ours.fileno()
+        if self._last:
+            self._waiting[ours.fileno()] = self._last
+        return theirs.detach(), ours
 
-    def leave(self, feed: int) -> None:
-        """One who has joined has gone."""
-        end = self._feeds.pop(feed, None)
-        if end is not None:
-            self._open.discard(feed)
-            self._waiting.pop(feed, None)
-            end.close()
+    def leave(self, feed: _socket.socket) -> None:
+        """One who has joined has gone, if they have not already."""
+        number = feed.fileno()
+        if number >= 0 and self._feeds.pop(number, None) is not None:
+            self._open.discard(number)
+            self._waiting.pop(number, None)
+            feed.close()
 
     def written(self, *, clear: bool) -> bytes:
         """What was written last, as far as it is remembered; with `clear` it is forgotten."""
@@ -154,7 +156,7 @@ class Console:
         elif descriptor in self._open and not self._carry(descriptor):
             self._open.discard(descriptor)
             if descriptor in self._feeds:
-                self.leave(descriptor)
+                self.leave(self._feeds[descriptor])
 
     def _targets(self, source: int) -> tuple[int, ...]:
         return self.screens if source == self.master else (self.master,)
@@ -187,31 +189,35 @@ class Console:
         return data or b"\x04"  # that is ^D on a terminal
 
     def _feed(self, data: bytes) -> None:
-        for feed in list(self._feeds.values()):
-            try:
-                feed.send(data)
-            except BlockingIOError:
-                pass
-            except OSError:
-                self.leave(feed.fileno())
+        for number in self._feeds:
+            waiting = self._waiting.get(number, b"")
+            if len(waiting) < self.remembers + _MOST_UNREAD:
+                self._waiting[number] = waiting + data
 
     def _push(self, target: int) -> None:
         """Write as much as goes without waiting."""
         data = self._waiting.pop(target)
+        room = len(data) if target in self._feeds else _ROOM
         try:
-            rest = data[posix.write(target, data[:_ROOM]) :]
+            rest = data[posix.write(target, data[:room]) :]
+        except BlockingIOError:
+            rest = data
         except OSError:
             return  # a closed terminal or a full disk must not end the container
         if rest:
             self._waiting[target] = rest
 
     def drain(self) -> None:
-        """Move what the container has written last, as long as somebody takes it."""
+        """Move what the container has written last, as long as somebody takes it.
+
+        No more than a terminal holds: somebody else may write to it for ever.
+        """
+        chunks = _MOST_CHUNKS
         posix.set_blocking(self.master, False)
         self._waiting.pop(self.master, None)
         while True:
-            while not self._waiting and self._has_more():
-                pass
+            while chunks and not any(screen in self._waiting for screen in self.screens) and self._has_more():
+                chunks -= 1
             if not self._waiting:
                 return
             poll = select.poll()
@@ -242,7 +248,7 @@ class Console:
 
     def restore(self) -> None:
         """Give the caller's terminal back as it was; hang up on those who have joined."""
-        for feed in list(self._feeds):
+        for feed in list(self._feeds.values()):
             self.leave(feed)
         if self.saved is not None and self.keyboard is not None:
             import termios

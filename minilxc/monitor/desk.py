@@ -18,6 +18,7 @@ from minilxc.launch.record import of as record_of
 from minilxc.launch.runtime import SOCKET
 from minilxc.linux import cgroup, process
 from minilxc.linux.files import read_text
+from minilxc.linux.syscalls import EMFILE, ENFILE
 from minilxc.monitor import protocol
 from minilxc.monitor.protocol import (
     ABORTING,
@@ -43,6 +44,9 @@ if TYPE_CHECKING:
 
 _MOST_CLIENTS = 200
 _AT_ONCE = 16
+_MOST_WAITING = 150  # of them: somebody must be able to end the container whoever waits for that
+_BACKLOG = 128
+_TOO_MANY = "too many ask at once"
 _SYSTEMD_HALT = int(_signal.SIGRTMIN) + 3  # what systemd, which blocks it, takes for a request to power off
 
 
@@ -55,7 +59,12 @@ class _Client:
         self.socket = end
         self.watches = False
         self.tty = 0  # the one that they use
-        self.feed: int | None = None  # the console, where they have it
+        self.feed: _socket.socket | None = None  # the console, where they have it
+
+    @property
+    def waits(self) -> bool:
+        """Whether they stay because of something that goes on, and have not just forgotten to hang up."""
+        return self.watches or bool(self.tty) or self.feed is not None
 
 
 class _Refused(Exception):
@@ -79,7 +88,10 @@ class Desk:
         "_phase",
         "_plan",
         "_since",
+        "_spare",
+        "_told",
         "console",
+        "end_wanted",
         "started",
     )
 
@@ -91,12 +103,15 @@ class Desk:
         self._phase = STOPPED
         self._history: list[str] = []  # of this start's states, for those who come to watch
         self._since = 0.0
+        self._told = STOPPED
+        self._spare = -1  # a descriptor to spend when there are no more
         self._interrupts: list[int] = []
         self._owner = owner
         if owner is not None:
             self._epoll.register(owner, select.EPOLLIN)
         self.started: Started | None = None  # while process 1 runs
         self.console: Console | None = None
+        self.end_wanted = False  # somebody has asked for the end while there was no process 1 to tell
 
     # What starts and ends call
 
@@ -105,8 +120,9 @@ class Desk:
         self._listening = protocol.new_socket()
         self._listening.bind(f"/proc/self/fd/{folder}/{SOCKET}")
         self._listening.setblocking(False)
-        self._listening.listen(_MOST_CLIENTS)
+        self._listening.listen(_BACKLOG)
         self._epoll.register(self._listening.fileno(), select.EPOLLIN)
+        self._spare = posix.open("/dev/null", posix.O_RDONLY | posix.O_CLOEXEC)
         self.tell(STARTING)
 
     def fileno(self) -> int:
@@ -124,6 +140,13 @@ class Desk:
         """Have it be known that process 1 has ended, and how: its status, or 128 + signal."""
         self._publish(EXIT, str(status))
 
+    def end_terminals(self) -> None:
+        """Process 1 has ended, and its terminals with it: hang up on who has one."""
+        self.started = self.console = None
+        for client in list(self._clients.values()):
+            if client.tty or client.feed is not None:
+                self._drop(client)
+
     def disown(self) -> None:
         """Whoever started the container may go now."""
         if self._owner is not None:
@@ -136,6 +159,9 @@ class Desk:
             self._drop(client)
         if self._listening is not None:
             self._listening.close()
+        if self._spare >= 0:
+            posix.close(self._spare)
+            self._spare = -1
         self._epoll.close()
 
     def serve(self) -> list[int]:
@@ -164,14 +190,42 @@ class Desk:
         assert self._listening is not None
         try:
             end = _socket.socket(fileno=self._listening._accept()[0])  # type: ignore[attr-defined]
-        except OSError:
-            return  # gone already, or no descriptor is left
-        if len(self._clients) >= _MOST_CLIENTS or not protocol.peer_is_trusted(end):
+        except OSError as error:
+            if error.errno in (EMFILE, ENFILE):
+                self._refuse_one()
+            return  # else they have gone already
+        if not protocol.peer_is_trusted(end):
             end.close()
             return
         end.setblocking(False)
-        self._clients[end.fileno()] = _Client(end)
+        client = _Client(end)
+        if len(self._clients) >= _MOST_CLIENTS and not self._make_room():
+            self._send(client, ERROR, _TOO_MANY)
+            end.close()
+            return
+        self._clients[end.fileno()] = client
         self._epoll.register(end.fileno(), select.EPOLLIN)
+
+    def _make_room(self) -> bool:
+        """Hang up on who has been silent the longest, if anybody is that waits for nothing; whether there was one."""
+        for client in self._clients.values():
+            if not client.waits:
+                self._send(client, ERROR, _TOO_MANY)
+                self._drop(client)
+                return True
+        return False
+
+    def _refuse_one(self) -> None:
+        """No descriptor is left: hang up on one, be it the one who has just come, or they would ask for ever."""
+        if self._make_room() or self._spare < 0:
+            return
+        assert self._listening is not None
+        posix.close(self._spare)
+        try:
+            posix.close(self._listening._accept()[0])  # type: ignore[attr-defined]
+        except OSError:
+            pass  # gone already
+        self._spare = posix.open("/dev/null", posix.O_RDONLY | posix.O_CLOEXEC)
 
     def _drop(self, client: _Client) -> None:
         descriptor = client.socket.fileno()
@@ -189,6 +243,7 @@ class Desk:
             self._drop(client)  # they have gone, or do not read
 
     def _publish(self, kind: str, text: str) -> None:
+        self._told = text if kind == STATE else self._told
         for client in list(self._clients.values()):
             if client.watches:
                 self._send(client, kind, text)
@@ -233,37 +288,50 @@ class Desk:
         descriptors = (self.started.pidfd,) if self.started is not None else ()
         self._send(client, OK, *facts, descriptors=descriptors)
 
+    def _let_wait(self, client: _Client) -> None:
+        if not client.waits and sum(each.waits for each in self._clients.values()) >= _MOST_WAITING:
+            raise _Refused("too many wait at once")
+
     def _watch(self, client: _Client, _: list[str]) -> None:
+        self._let_wait(client)
         client.watches = True
         self._send(client, STATE, self.state(), *self._history)
 
     def _signal(self, client: _Client, arguments: list[str]) -> None:
         """Send init one of the config's signals: `halt`, `reboot` or `stop`; or `kill`, which it cannot ignore."""
         kind = arguments[0] if arguments else ""
-        if self._phase in (STARTING, ABORTING):
-            self._interrupts.append(_signal.SIGTERM)
-        elif self.started is not None:
+        if kind not in ("halt", "reboot", "stop", "kill"):
+            raise _Refused(f"unknown signal '{kind[:20]}'")
+        if self.started is not None:
             self._send_signal(self.started, kind)
+        elif kind == "reboot":
+            raise _Refused(f"is {self._phase}")
+        elif self._phase in (STARTING, ABORTING):
+            self._interrupts.append(_signal.SIGTERM)
+        else:
+            self.end_wanted = True
         self._send(client, OK)
 
     def _send_signal(self, started: Started, kind: str) -> None:
         config = self._plan.config
         if kind == "halt" and not config.where("lxc.signal.halt") and _blocks(started.pid, _SYSTEMD_HALT):
             number = _SYSTEMD_HALT
-        elif kind in ("halt", "reboot", "stop"):
-            number = config.get(f"lxc.signal.{kind}")
         elif kind == "kill":
             number = _signal.SIGKILL
         else:
-            raise _Refused(f"unknown signal '{kind[:20]}'")
+            number = config.get(f"lxc.signal.{kind}")
         try:
             # Sent first: what is frozen must not run on without it.
             process.pidfd_send_signal(started.pidfd, number)
         except ProcessLookupError:
             pass
+        self._thaw(started)
+
+    def _thaw(self, started: Started) -> None:
         if self._freezer_state() in (FREEZING, FROZEN):
             started.thaw()
             self._publish(STATE, THAWED)
+            self._publish(STATE, RUNNING)
 
     def _freezer_state(self) -> str | None:
         for group in self.started.groups if self.started is not None else ():
@@ -282,16 +350,12 @@ class Desk:
             self._publish(STATE, FREEZING)
             cgroup.freeze(next(group for group in started.groups if cgroup.freezer_state(group) is not None))
         now = self._freezer_state() or THAWED
-        if now == FROZEN and before != FROZEN:
+        if now == FROZEN and self._told != FROZEN:
             self._publish(STATE, FROZEN)
         self._send(client, OK, now)
 
     def _unfreeze(self, client: _Client, _: list[str]) -> None:
-        started = self._running()
-        if self._freezer_state() in (FREEZING, FROZEN):
-            started.thaw()
-            self._publish(STATE, THAWED)
-            self._publish(STATE, RUNNING)
+        self._thaw(self._running())
         self._send(client, OK, RUNNING)
 
     def _join(self, client: _Client, _: list[str]) -> None:
@@ -316,14 +380,16 @@ class Desk:
     def _terminal(self, client: _Client, arguments: list[str]) -> None:
         """A terminal: a tty's number, 0 for the console, or nothing for the first tty that is free."""
         started = self._running()
+        self._let_wait(client)
         word = arguments[0] if arguments else ""
         if word == "0":
             if self.console is None:
                 raise _Refused("has no console")
-            if client.feed is None:
-                theirs, client.feed = self.console.join()
-                self._send(client, OK, "0", descriptors=(theirs,))
-                posix.close(theirs)
+            if client.feed is not None:
+                raise _Refused("the console is in use, by the same")
+            theirs, client.feed = self.console.join()
+            self._send(client, OK, "0", descriptors=(theirs,))
+            posix.close(theirs)
             return
         taken = {other.tty for other in self._clients.values()}
         numbers = range(1, len(started.ttys) + 1)
@@ -344,6 +410,7 @@ class Desk:
 
     def _written(self, client: _Client, arguments: list[str]) -> None:
         """What was written to the console last, in memory; `clear` forgets it."""
+        self._running()
         if self.console is None or not self.console.remembers:
             raise _Refused("keeps nothing of its console (lxc.console.buffer.size)")
         file = _in_memory(self.console.written(clear="clear" in arguments))

@@ -23,25 +23,35 @@ if TYPE_CHECKING:
     from minilxc.log import Log
 
 _ENDING = (_signal.SIGTERM, _signal.SIGINT, _signal.SIGQUIT, _signal.SIGHUP)
+_OUR_OWN = (_signal.SIGCHLD, _signal.SIGPIPE)  # what tells of our own children and files is nothing for init
 
 
 def run(
-    plan: Plan, log: Log, *, owner: int | None = None, running: Callable[[int], bool] | None = None
+    plan: Plan,
+    log: Log,
+    *,
+    owner: int | None = None,
+    running: Callable[[int], bool] | None = None,
+    pidfile: str | None = None,
 ) -> int:
     """Start the container and stay with it. Returns its exit status: that of process 1, or 128 + signal.
 
     `owner` is a descriptor that ends with who has asked for the start: until it runs, that ends it.
     `running` is told, once, the number of its process 1, and says whether anybody still wants it.
+    `pidfile` has our own number as long as the name is ours.
     Raises StartError when it could not be started; nothing of it is left then.
     """
     peer = open_peer(plan)
     desk = Desk(plan, owner)
-    claim = Claim(plan.lxcpath, plan.name, desk)
+    claim = Claim(plan.lxcpath, plan.name, desk, pidfile)
     while True:
         started = start(plan, log, claim)
         status = _stay(plan, log, started, desk, peer, running)
         running = None
         if not started.reboots:
+            return status
+        if desk.end_wanted:
+            claim.release()
             return status
         log.write(INFO, "reboot", "process 1 has asked for another start")
         desk.tell(STARTING)
@@ -87,7 +97,7 @@ def _stay(
         desk.tell_exit(status)
         return status
     finally:
-        desk.started = desk.console = None
+        desk.end_terminals()
         desk.tell(STOPPING)
         if console:
             console.restore()
@@ -99,7 +109,7 @@ def _on_signals(plan: Plan, started: Started, console: Console | None, hangup: i
     for number in process.read_signals(started.attention.signals):
         if number == _signal.SIGWINCH and console:
             console.resize()
-        elif number != _signal.SIGCHLD:
+        elif number not in _OUR_OWN:
             if number in _ENDING:
                 started.thaw()
             try:

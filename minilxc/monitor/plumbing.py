@@ -9,6 +9,8 @@ import subprocess
 import time
 from typing import IO, TYPE_CHECKING, Any
 
+from minilxc.linux import process
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -56,8 +58,8 @@ class Plumbing:
         out, err = (None if data is None else self._decode(bytes(data)) for data in self._captured)
         return out, err
 
-    def carry(self, pidfd: int, timeout: float | None) -> bool:
-        """Write and read until the program has ended; whether it has, in `timeout` seconds."""
+    def carry(self, pidfd: int, timeout: float | None) -> None:
+        """Write and read until the program has ended. Raises TimeoutError when it has not after `timeout` seconds."""
         deadline = None if timeout is None else time.monotonic() + timeout
         for descriptor in self.theirs:
             self._close(descriptor)
@@ -67,10 +69,9 @@ class Plumbing:
             poll.register(pidfd, select.POLLIN)
             for descriptor, data in self._ours.items():
                 poll.register(descriptor, select.POLLOUT if data is None else select.POLLIN)
-            left = None if deadline is None else max(deadline - time.monotonic(), 0.0) * 1000
-            ready = poll.poll(left)
+            ready = poll.poll(process.poll_ms(None if deadline is None else deadline - time.monotonic()))
             if not ready:
-                return False
+                raise TimeoutError
             for descriptor, _ in ready:
                 if descriptor == pidfd:
                     ended = True
@@ -80,10 +81,11 @@ class Plumbing:
             # What is left in the pipe. Others that hold it open are not waited for: the program has ended.
             os.set_blocking(descriptor, False)
             while data is not None and descriptor in self._ours:
-                if not select.select([descriptor], [], [], 0)[0]:
+                poll = select.poll()
+                poll.register(descriptor, select.POLLIN)
+                if not poll.poll(0):
                     break
                 self._serve(descriptor)
-        return True
 
     def close(self) -> None:
         """Close all that was opened for this."""

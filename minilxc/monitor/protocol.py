@@ -46,6 +46,23 @@ def new_socket() -> _socket.socket:
     return _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC)
 
 
+def dial(path: str, patience: float) -> _socket.socket:
+    """A conversation with who listens at `path`. Whatever is sent there waits for `patience` seconds at most.
+
+    Raises OSError; BlockingIOError where so many wait to be heard that it takes longer than that.
+    """
+    end = new_socket()
+    try:
+        # The socket's own timeout: one of Python's makes it non-blocking, and connect(2) does not wait then at all.
+        limit = _struct.pack("@ll", int(patience), int(patience % 1 * 1e6))
+        end.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDTIMEO, limit)
+        end.connect(path)
+    except OSError:
+        end.close()
+        raise
+    return end
+
+
 def peer_is_trusted(end: _socket.socket) -> bool:
     """Whether the process at the other end is root's or our own user's."""
     raw = end.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, _struct.calcsize(_CREDENTIALS))

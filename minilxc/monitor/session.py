@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from minilxc.monitor.console_log import ConsoleLog
 
-_NEVER_FORWARDED = (_signal.SIGCHLD, _signal.SIGWINCH)
+_NEVER_FORWARDED = (_signal.SIGCHLD, _signal.SIGPIPE, _signal.SIGWINCH)
 _ENDING = (_signal.SIGTERM, _signal.SIGINT, _signal.SIGQUIT, _signal.SIGHUP)
 
 
@@ -70,6 +70,13 @@ class Carrier(Console):
                 found.append(byte)
         return bytes(found)
 
+    def finish_typing(self) -> None:
+        """Write what was typed before the session was left, as far as the other end takes it."""
+        poll = select.poll()
+        poll.register(self.master, select.POLLOUT)
+        while self.master in self._waiting and poll.poll(0) == [(self.master, select.POLLOUT)]:
+            self._push(self.master)
+
 
 def callers_peer(descriptors: tuple[int, ...], log: ConsoleLog | None = None) -> Peer:
     """The caller's end: those of the standard `descriptors` that count; `log` gets what they get."""
@@ -118,6 +125,7 @@ def stay(
                 elif carrier:
                     carrier.serve(descriptor, events)
             if carrier and carrier.left:
+                carrier.finish_typing()
                 carrier.drain()
                 return None
     finally:

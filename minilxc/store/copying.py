@@ -261,8 +261,17 @@ def _write_new(path: str, text: bytes, like: str) -> None:
 
 
 def _new_fstab(original: _Original) -> dict[str, bytes]:
-    """The fstab of a container that has one in its folder: where below it, and its text for the new place."""
+    """The fstab of a container that has one in its folder: where below it, and its text for the new place.
+
+    Raises MinilxcError for one in the root file system, where the container's own root may have it be a link.
+    """
     fstab, real = original.config.get("lxc.mount.fstab"), os.path.realpath(original.path)
+    rootfs, _ = original.rootfs()
+    if fstab is not None and rootfs and lies_in(os.path.dirname(fstab), os.path.realpath(rootfs)):
+        raise MinilxcError(
+            "the fstab lies in the root file system, so it cannot be given the new paths",
+            original.config.where("lxc.mount.fstab"),
+        )
     if fstab is None or not lies_in(fstab, real) or not os.path.isfile(fstab):
         return {}
     with open(fstab, "rb") as file:

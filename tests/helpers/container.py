@@ -10,7 +10,10 @@ import subprocess
 from pathlib import Path
 from typing import NamedTuple
 
+from minilxc.container import Container
+from minilxc.errors import MinilxcError
 from tests.helpers import machine
+from tests.helpers.gate import Gate
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 ENTRY = CHECKOUT / "scripts" / "minilxc"
@@ -59,6 +62,8 @@ class Box:
         self.may_make: set[str] = set()
         self._files: set[str] | None = None
         self._running: list[subprocess.Popen[str]] = []
+        self._in_background = False
+        self._gates: list[Gate] = []
 
     def configure(
         self, *lines: str, policy: str | None = None, rootfs: bool = True, base: bool = True
@@ -128,6 +133,96 @@ class Box:
         """End this process, and what it started, with the test."""
         self._running.append(process)
 
+    # Hooks
+
+    def hook(self, kind: str, text: str) -> str:
+        """The config line of a hook with this shell text."""
+        path = self.folder / f"hook-{len(list(self.folder.glob('hook-*')))}"
+        path.write_text(f"#!/bin/sh\n{text}\n")
+        path.chmod(0o755)
+        return f"lxc.hook.{kind} = {path}"
+
+    def gate(self, name: str = "gate") -> Gate:
+        """A place for a script to wait at; the test's end opens it."""
+        gate = Gate(self.folder, name)
+        self._gates.append(gate)
+        return gate
+
+    def open_gates(self) -> None:
+        """Let everybody go on who waits at a gate."""
+        for gate in self._gates:
+            for _ in range(10):
+                gate.open()
+
+    # In the background
+
+    @property
+    def container(self) -> Container:
+        """The same container, as Python programs have it; the test's end ends it."""
+        self._in_background = True
+        return Container(self.name, config_file=self.file)
+
+    def minilxc(self, verb: str, *words: str, wrap: tuple[str, ...] = (), **more) -> Result:
+        """Run another command on this container, to its end."""
+        self.remember_files()
+        more = {"stdin": subprocess.DEVNULL, "cwd": self.folder, "timeout": 60, **more}
+        if "input" in more:
+            del more["stdin"]
+        ran = subprocess.run(
+            [*wrap, MINILXC, verb, "-n", self.name, *words],
+            capture_output=True,
+            encoding="utf-8",
+            errors="surrogateescape",
+            **more,
+        )
+        return Result(ran.returncode, ran.stdout, ran.stderr)
+
+    def start(self, *words: str, options: tuple[str, ...] = (), **more) -> Result:
+        """Start it in the background; the test's end ends it."""
+        self._in_background = True
+        return self.minilxc("start", "-f", str(self.file), *options, "--", *words, **more)
+
+    def starting(self, *words: str, options: tuple[str, ...] = ()) -> subprocess.Popen[str]:
+        """The same, while it goes on."""
+        self.remember_files()
+        self._in_background = True
+        pipe = subprocess.PIPE
+        process = subprocess.Popen(
+            [MINILXC, "start", "-n", self.name, "-f", str(self.file), *options, "--", *words],
+            stdin=subprocess.DEVNULL,
+            stdout=pipe,
+            stderr=pipe,
+            cwd=self.folder,
+            text=True,
+        )
+        self._running.append(process)
+        return process
+
+    def up(self, *words: str, **more) -> Container:
+        """As `start`, which must succeed in silence."""
+        assert self.start(*words, **more) == (0, "", "")
+        return self.container
+
+    def monitors(self) -> list[int]:
+        """The processes that live the life of this container in the background."""
+        title = f"minilxc monitor {self.name} ".encode()
+        found = []
+        for pid in machine.descendants():
+            try:
+                if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(title):
+                    found.append(pid)
+            except OSError:
+                pass  # it has just ended
+        return found
+
+    def _end_background(self) -> None:
+        try:
+            self.container.stop(kill=True)
+        except MinilxcError:
+            pass  # it does not run
+        known = {process.pid for process in self._running}
+        machine.wait_for(lambda: not self.monitors() and machine.collect(known), "the end of the monitors")
+
     def calls(self, *words: str, program: str = "try-syscall", **more) -> list[str]:
         """What the kernel answered to each call (of `try-syscall`): the errno's name, or the result."""
         return answers(self.read(program, *words, **more))
@@ -143,6 +238,8 @@ class Box:
 
     def close(self) -> list[str]:
         """End what runs; the files that came or went since the first start although the test did not say so."""
+        if self._in_background:
+            self._end_background()
         for process in self._running:
             if process.poll() is None:
                 below = machine.descendants(process.pid)
@@ -154,6 +251,8 @@ class Box:
             for pipe in (process.stdin, process.stdout, process.stderr):
                 if pipe and not pipe.closed:
                     pipe.close()
+        for gate in self._gates:
+            gate.close()
         if self._files is None:
             return []
         own = {str(path) for path in (self.file, self.policy_file)}

@@ -75,6 +75,21 @@ def wait_until_gone(*pids: int) -> None:
             pass  # somebody else's child
 
 
+def collect(but: set[int]) -> bool:
+    """Wait for those of our children that have ended already, `but` these: orphans, which nobody else waits for.
+
+    Whether nobody is left who is about to end, and has let go of his memory.
+    """
+    done = True
+    for pid in set(children(os.getpid())) - but:
+        try:
+            if os.waitpid(pid, os.WNOHANG) == (0, 0) and not Path(f"/proc/{pid}/cmdline").read_bytes():
+                done = False
+        except (ChildProcessError, FileNotFoundError):
+            pass
+    return done
+
+
 def end_all() -> None:
     """Kill every descendant, and wait until it is gone."""
     for pid in descendants():

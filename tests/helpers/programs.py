@@ -21,6 +21,7 @@ _BUILDS = {
     "confine": ("confine.c",),
     "signals": ("signals.c",),
     "thread": ("thread.c", "-pthread"),
+    "grab": ("grab.c",),
     "answers": ("answers.c",),
     "answers-i386": ("answers.c", "-m32"),
 }

@@ -91,6 +91,8 @@ def container(session_folder, helpers, nothing_is_left, no_test_hangs):
         return box
 
     yield make
+    for box in boxes:
+        box.open_gates()
     strange = [path for box in boxes for path in box.close()]
     for box in boxes:
         shutil.rmtree(box.folder)

@@ -586,6 +586,23 @@ def looks(root: Path) -> dict:
     return found
 
 
+@pytest.mark.parametrize("verb", ["copy", "rename"])
+def test_fstab_in_the_root_file_system_is_not_written(store, verb):
+    """The container's own root may have it, or what is beside it, be a link."""
+    store.good("create", "-n", "c1", "-t", "none")
+    (store.root("c1") / "etc").mkdir()
+    fstab = store.root("c1") / "etc" / "fstab"
+    fstab.write_text("none tmp tmpfs\n")
+    with (store.path / "c1" / "config").open("a") as file:
+        file.write(f"lxc.mount.fstab = {fstab}\n")
+    result = store.run(verb, "-n", "c1", "-N", "c2")
+    assert (result.status, result.out) == (1, "")
+    assert result.err.endswith(
+        ": the fstab lies in the root file system, so it cannot be given the new paths\n"
+    )
+    assert store.listing() == ["c1"]
+
+
 def test_copy_is_the_same_under_its_own_name(store):
     store.good("create", "-n", "c1", "-t", "none")
     own = store.path / "c1"
