@@ -666,6 +666,7 @@ def test_hundreds_who_watch_leave_room_for_who_ends_it(container):
             answer = ["state", "RUNNING"] if len(ends) <= 150 else ["error", "too many wait at once"]
             assert ask(ends[-1], "watch")[:2] == answer
         assert box.minilxc("stop", "-k") == (0, "", "")
+        assert protocol.receive(ends[0])[0] == ["exit", "137"]
         assert protocol.receive(ends[0])[0] == ["state", "STOPPING"]
     finally:
         for end in ends:
