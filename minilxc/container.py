@@ -16,7 +16,7 @@ import _signal
 import posix
 import time
 
-from minilxc.errors import MinilxcError
+from minilxc.errors import ConfigError, MinilxcError
 from minilxc.launch import lock, runtime
 from minilxc.launch.lock import check_name
 from minilxc.linux.files import decode, encode, exists, is_file
@@ -43,6 +43,7 @@ __all__ = ["STATES", "Container", "Info", "Settings", "list_containers"]
 
 _STOP_SECONDS = 60.0
 _FREEZE_SECONDS = 10.0
+_KILLED_SECONDS = 1.0
 _AGAIN_SECONDS = 0.01  # between two questions whether a group is frozen
 _DEVNULL = -3  # as in subprocess, which would take the commands 12 ms to import
 
@@ -100,6 +101,8 @@ class Settings:
 
     def __setitem__(self, key: str, value: str) -> None:
         """Raises ConfigError when the key or the value is wrong."""
+        if "\n" in value or "\r" in value:
+            raise ConfigError(f"{key}: a line break, which no value has", "<python>")
         from minilxc.config.parse import Config
 
         Config.from_text(f"{key} = {value}\n".encode(errors="surrogateescape"), "<python>")
@@ -380,7 +383,10 @@ class Container:
                             while state not in wanted and state != STOPPED:
                                 await ready.wait()
                                 ready.clear()
-                                state = connection.next_state() or STOPPED
+                                try:
+                                    state = connection.next_state(0) or STOPPED
+                                except Hangs:
+                                    pass  # it was woken up too early
                         finally:
                             loop.remove_reader(connection.fileno())
                     if state in wanted:
@@ -458,7 +464,7 @@ class Container:
                 status = entered.wait()
             except BaseException:
                 entered.send_signal(_signal.SIGKILL)
-                entered.wait()
+                entered.wait(_KILLED_SECONDS)  # who is frozen does not end before it is let go on
                 raise
             finally:
                 entered.close()

@@ -96,7 +96,10 @@ def open_state_directory() -> str:
         except FileNotFoundError:
             if path.endswith("/.cache/minilxc") and not exists(path[: -len("/minilxc")]):
                 posix.mkdir(path[: -len("/minilxc")], 0o700)
-            posix.mkdir(path, 0o700)
+            try:
+                posix.mkdir(path, 0o700)
+            except FileExistsError:
+                pass  # somebody else has just made it
             status = posix.lstat(path)
     except OSError as error:
         hint = None if posix.geteuid() == 0 else "XDG_RUNTIME_DIR must be a folder of the user's own"
@@ -153,6 +156,7 @@ def _lxc_runs(lxcpath: str, name: str) -> bool:
     """
     for path in {lxcpath.rstrip("/"), normalized(lxcpath)}:
         probe = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
+        probe.setblocking(False)  # anybody can take such a name, and leave us waiting
         try:
             probe.connect(b"\0" + encode(f"{path}/{name}/command"))
             credentials = probe.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, 3 * 4)

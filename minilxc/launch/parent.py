@@ -41,13 +41,14 @@ class Claim:
     It outlives one start where the container reboots. `pidfile` has our number as long as the name is ours.
     """
 
-    __slots__ = ("_lock", "_pidfile", "_runtime", "desk", "lxcpath", "name")
+    __slots__ = ("_lock", "_pidfile", "_runtime", "_wrote", "desk", "lxcpath", "name")
 
     def __init__(self, lxcpath: str, name: str, desk: Desk | None = None, pidfile: str | None = None) -> None:
         self.lxcpath = lxcpath
         self.name = name
         self.desk = desk
         self._pidfile = pidfile
+        self._wrote = False  # it may be somebody else's
         self._lock = -1
         self._runtime: runtime.Runtime | None = None
 
@@ -58,6 +59,7 @@ class Claim:
             self._runtime = runtime.Runtime(self.lxcpath, self.name)
             if self._pidfile is not None:
                 _write_pidfile(self._pidfile, self.name)
+                self._wrote = True
             if self.desk is not None:
                 self.desk.listen(self._runtime.folder)
 
@@ -75,7 +77,7 @@ class Claim:
         """Let go of the name. Who waits for that is told last. Raises OSError."""
         try:
             if self._runtime is not None:
-                if self._pidfile is not None:
+                if self._pidfile is not None and self._wrote:
                     _remove_pidfile(self._pidfile)
                 self._runtime.remove()
         finally:
@@ -102,7 +104,7 @@ def _remove_pidfile(path: str) -> None:
     try:
         posix.unlink(path)
     except OSError:
-        pass  # somebody else has, or it could not be written
+        pass  # somebody else has
 
 
 class Started:

@@ -15,11 +15,13 @@ import posix
 import time
 from _blake2 import blake2b
 
+from minilxc.errors import StartError
 from minilxc.launch import lock
 from minilxc.linux import cgroup
 from minilxc.linux.files import canonical, decode, encode
 
 _PATIENCE = 10  # seconds that the end of what has outlived a monitor is waited for
+_PATIENCE_END = 1  # seconds that the end of a container whose monitor was killed is waited for
 SOCKET = "command"
 GROUPS = "groups"
 
@@ -59,7 +61,10 @@ class Runtime:
     __slots__ = ("_name", "_place", "folder")
 
     def __init__(self, lxcpath: str, name: str) -> None:
-        """Make it. What is in it already is of a monitor that was killed, and is removed. Raises OSError."""
+        """Make it. What is in it already is of a monitor that was killed, and is removed.
+
+        Raises OSError; StartError when something has outlived that monitor.
+        """
         lock.open_state_directory()
         self._place = place(lxcpath)
         self._name = name
@@ -70,6 +75,10 @@ class Runtime:
             except FileExistsError:
                 pass
             self.folder = posix.open(name, _FOLDER, dir_fd=above)
+            if _outlives(groups(lxcpath, name)):
+                posix.close(self.folder)
+                what = "something of it still runs, whose monitor was killed"
+                raise StartError(what, name, f"minilxc stop -n {name} ends it", step="lock")
             _empty(self.folder)
         finally:
             posix.close(above)
@@ -128,12 +137,16 @@ def clean_up(lxcpath: str, name: str, *, kill: bool = False) -> bool:
     except OSError:
         return False
     alive = False
+    mark: int | None = -1
     try:
         # As long as it is locked nobody who takes the name makes groups, which would be taken for these.
         fcntl.flock(above, fcntl.LOCK_EX)
         if lock.holder(lxcpath, name):
             return False
         left = groups(lxcpath, name)
+        mark = _mark(left)
+        if mark is None:
+            left = []  # a container of the same name, in another place, has them now
         alive = any(cgroup.processes(group) for group in left)
         if alive and not kill:
             return True
@@ -149,8 +162,46 @@ def clean_up(lxcpath: str, name: str, *, kill: bool = False) -> bool:
     except OSError:
         pass
     finally:
+        if mark is not None and mark >= 0:
+            posix.close(mark)
         posix.close(above)
     return alive
+
+
+def _mark(left: list[str]) -> int | None:
+    """Have nobody else use these groups: a descriptor of the first, locked as its monitor has it (see `cgroups`).
+
+    -1 where there is none, None when somebody uses them.
+    """
+    try:
+        first = posix.open(left[0], _FOLDER) if left else -1
+    except OSError:
+        return -1
+    if first < 0:
+        return -1
+    try:
+        fcntl.flock(first, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        posix.close(first)
+        return None
+    return first
+
+
+def _outlives(left: list[str]) -> bool:
+    """Whether processes in these groups have outlived their monitor; its container ends with it, as a rule."""
+    mark = _mark(left)
+    if mark is None:
+        return False
+    try:
+        deadline = time.monotonic() + _PATIENCE_END
+        while any(cgroup.processes(group) for group in left):
+            if time.monotonic() > deadline:
+                return True
+            time.sleep(0.001)
+        return False
+    finally:
+        if mark >= 0:
+            posix.close(mark)
 
 
 def _open_locked(path: str) -> int:

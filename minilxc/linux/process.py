@@ -26,6 +26,7 @@ from minilxc.linux.syscalls import (
     NR_PIDFD_SEND_SIGNAL,
     call,
     check,
+    ioctl,
     os_error,
 )
 
@@ -45,6 +46,7 @@ _PAGE = 4096
 _MAP_FAILED = c_void_p(-1).value
 _SIGINFO_BYTES = 128
 _KEYCTL_JOIN_SESSION_KEYRING = 1
+_SIOCOUTQ = 0x40047473 if posix.uname().machine.startswith("ppc") else 0x5411
 _MOST_MS = 2.0**31 - 1
 
 
@@ -181,6 +183,13 @@ def read_signals(descriptor: int) -> list[int]:
         return []
     # struct signalfd_siginfo begins with the number, a 32-bit word
     return [int.from_bytes(raw[at : at + 4], sys.byteorder) for at in range(0, len(raw), _SIGINFO_BYTES)]
+
+
+def unread(socket: int) -> int:
+    """How much of what was sent through a Unix socket the other end has not read, in bytes. SIOCOUTQ, unix(7)."""
+    count = c_int(0)
+    check(ioctl(socket, _SIOCOUTQ, addressof(count)), "socket")
+    return count.value
 
 
 def shared_page(file: int = -1) -> int:

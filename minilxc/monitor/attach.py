@@ -16,7 +16,7 @@ from minilxc.linux import mount, process
 from minilxc.linux.files import decode, exists, is_regular
 from minilxc.linux.names import NAMESPACES
 from minilxc.linux.syscalls import EINVAL, ENOENT, os_error
-from minilxc.monitor import client
+from minilxc.monitor import client, protocol
 from minilxc.monitor.client import NotRunning
 
 TYPE_CHECKING = False
@@ -31,6 +31,7 @@ _STATUS_NOT_FOUND, _STATUS_NOT_EXECUTABLE = 127, 126
 _SHELL = "/bin/sh"
 _MOST_PASSWD = 2**20
 _RESOLVE = mount.RESOLVE_IN_ROOT | mount.RESOLVE_NO_MAGICLINKS
+_PATIENCE = 1.0  # seconds that the end of what has been killed is waited for
 _MFD_EXEC = 0x10  # memfd_create(2), Linux 6.3
 _PROGRAM = "import sys; sys.path[:0] = {places!r}; from minilxc.launch import enter; enter.main()"
 
@@ -112,32 +113,77 @@ def enter(
     Raises StartError when it could not be executed; TimeoutError when it is not after `timeout` seconds, as who
     is root inside may stop what joins.
     """
+    _check(request)
+    opened: list[int] = []
+    try:
+        opened += (posix.memfd_create("minilxc"), posix.memfd_create("minilxc"))
+        page_file, asked = opened
+        posix.ftruncate(page_file, 4096)
+        data = request.to_bytes()
+        while data:
+            data = data[posix.write(asked, data) :]
+        page = channel.Page(page_file)
+        try:
+            return _enter(name, request, stdio, timeout, page, (asked, page_file, pidfd))
+        finally:
+            page.unmap()
+    except TimeoutError:
+        raise
+    except OSError as error:
+        what = f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
+        raise _error(f"attach: {what}", name, "attach", error.errno or 0) from None
+    finally:
+        for descriptor in opened:
+            posix.close(descriptor)
+
+
+def _check(request: Request) -> None:
+    """Raises UsageError for a command, or variables, that no program can be given."""
+    if not request.arguments:
+        raise UsageError("there is no command to execute")
+    if any("\0" in word for word in (*request.arguments, *request.environment, request.directory)):
+        raise UsageError("a NUL, where a word of a command or of its variables ends")
+
+
+def _enter(
+    name: str,
+    request: Request,
+    stdio: Sequence[int],
+    timeout: float | None,
+    page: channel.Page,
+    sent: tuple[int, ...],
+) -> Entered:
     ours, theirs = channel.pair()
-    page_file = posix.memfd_create("minilxc")
-    posix.ftruncate(page_file, 4096)
-    page = channel.Page(page_file)
-    asked = posix.memfd_create("minilxc")
-    data = request.to_bytes()
-    while data:
-        data = data[posix.write(asked, data) :]
     try:
         helper = _spawn(theirs.fileno(), stdio)
         theirs.close()
-        ours.send(channel.REQUEST, "", (asked, page_file, pidfd))
+        ended = False
         try:
+            ours.send(channel.REQUEST, "", sent)
             entered = _listen(name, ours, request, page, timeout)
-        except BaseException:
-            _kill(helper)
-            raise
+            ended = True
         finally:
-            process.wait_for_end(helper)
+            _collect(helper, kill=not ended)
     finally:
-        for descriptor in (asked, page_file):
-            posix.close(descriptor)
         ours.close()
         theirs.close()
-        page.unmap()
     return entered
+
+
+def _collect(helper: int, *, kill: bool) -> None:
+    """Wait for the end of the process that enters; with `kill` end it. Frozen, it does not before it is let go on."""
+    if not kill:
+        process.wait_for_end(helper)
+        return
+    try:
+        pidfd = posix.pidfd_open(helper)
+    except OSError:
+        return  # somebody waits for every child
+    try:
+        Entered(pidfd, -1).send_signal(_signal.SIGKILL)
+        Entered(pidfd, -1).wait(_PATIENCE)
+    finally:
+        posix.close(pidfd)
 
 
 def _spawn(theirs: int, stdio: Sequence[int]) -> int:
@@ -196,13 +242,6 @@ def _copy_of(path: str) -> int:
     return copy
 
 
-def _kill(pid: int) -> None:
-    try:
-        posix.kill(pid, _signal.SIGKILL)
-    except ProcessLookupError:
-        pass
-
-
 def _listen(
     name: str, ours: channel.Channel, request: Request, page: channel.Page, timeout: float | None
 ) -> Entered:
@@ -215,14 +254,17 @@ def _listen(
             if not poll.poll(process.poll_ms(None if deadline is None else deadline - time.monotonic())):
                 raise TimeoutError
             kind, text, descriptors = ours.receive()
-            if kind == channel.TERMINALS:
+            if kind == channel.TERMINALS and len(descriptors) == 1 and master < 0:
                 (master,) = descriptors
-            elif kind == channel.BORN:
+            elif kind == channel.BORN and len(descriptors) == 1 and pidfd < 0:
                 (pidfd,) = descriptors
-            elif kind == channel.FAILED:
+            elif kind == channel.FAILED and text.count("\0") >= 3:
                 step, code, thing, reason = text.split("\0", 3)
                 what = f"{step}: {thing}: {reason}" if thing else f"{step}: {reason}"
-                raise _error(what, name, step, int(code))
+                raise _error(what, name, step, int(code) if code.isdecimal() else 0)
+            elif kind:
+                protocol.close(descriptors)
+                raise _error("attach: the process that enters does not say what it should", name, "attach", 0)
             else:
                 break
         if page.execve_errno:
@@ -237,7 +279,7 @@ def _listen(
                 process.pidfd_send_signal(pidfd, _signal.SIGKILL)
             except ProcessLookupError:
                 pass
-            Entered(pidfd, -1).wait()
+            Entered(pidfd, -1).wait(_PATIENCE)  # who is frozen does not end before it is let go on
             posix.close(pidfd)
         if master >= 0:
             posix.close(master)

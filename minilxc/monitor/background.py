@@ -32,8 +32,11 @@ def start(plan: Plan, log: Log, pidfile: str | None = None) -> int:
     The number of the monitor goes to `pidfile`. Raises StartError, with what the monitor says; nothing is
     left of the container then, as when the caller is killed before this returns.
     """
+    # Loaded here, and not in each process that is made: there another thread's lock would stay held for ever.
     if plan.filters is not None:
-        from minilxc.seccomp import loader  # noqa: F401  once, here, and not in each process that is made
+        from minilxc.seccomp import loader  # noqa: F401
+    if plan.console.log is not None:
+        from minilxc.monitor import console_log  # noqa: F401
     ours, theirs = channel.pair()
     # In between stands a process that ends at once: the monitor is nobody's child, so nobody has to wait for it.
     between = posix.fork()

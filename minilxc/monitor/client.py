@@ -10,7 +10,7 @@ import time
 
 from minilxc.errors import MinilxcError
 from minilxc.launch import lock, runtime
-from minilxc.linux import process
+from minilxc.linux import cgroup, process
 from minilxc.linux.files import read_text
 from minilxc.monitor import protocol
 
@@ -155,10 +155,12 @@ def connect(lxcpath: str, name: str) -> Connection | None:
         end = protocol.dial(f"/proc/self/fd/{folder}/{runtime.SOCKET}", PATIENCE)
     except BlockingIOError:
         raise Hangs("the monitor does not answer", name) from None
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError, ConnectionError):
         if folder >= 0:
             runtime.clean_up(lxcpath, name)
         return None
+    except OSError as error:
+        raise MinilxcError(error.strerror or str(error), name) from None
     finally:
         if folder >= 0:
             posix.close(folder)
@@ -177,26 +179,30 @@ def demand(lxcpath: str, name: str) -> Connection:
 
 
 def kill_monitor(lxcpath: str, name: str) -> bool:
-    """End a monitor that does not answer, and the container with it; whether there was one."""
+    """End a monitor that does not answer, and the container with it; whether there is none any more.
+
+    One whose container has ended already is only slow to clean up, and is waited for.
+    """
     pid = lock.holder(lxcpath, name)
-    if not pid:
-        return False
     try:
-        pidfd = posix.pidfd_open(pid)
+        pidfd = posix.pidfd_open(pid) if pid else -1
     except OSError:
-        return False
-    try:
-        if lock.holder(lxcpath, name) == pid:
-            process.pidfd_send_signal(pidfd, _signal.SIGKILL)
-            poll = select.poll()
-            poll.register(pidfd, select.POLLIN)
-            poll.poll(process.poll_ms(PATIENCE))
-    except OSError:
-        pass
-    finally:
-        posix.close(pidfd)
+        pidfd = -1
+    if pidfd >= 0:
+        try:
+            alive = any(cgroup.processes(group) for group in runtime.groups(lxcpath, name))
+            if lock.holder(lxcpath, name) == pid:
+                if alive:
+                    process.pidfd_send_signal(pidfd, _signal.SIGKILL)
+                poll = select.poll()
+                poll.register(pidfd, select.POLLIN)
+                poll.poll(process.poll_ms(PATIENCE if alive else None))
+        except OSError:
+            pass
+        finally:
+            posix.close(pidfd)
     runtime.clean_up(lxcpath, name, kill=True)
-    return True
+    return not lock.holder(lxcpath, name)
 
 
 def pid_of(pidfd: int) -> int:

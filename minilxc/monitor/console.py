@@ -96,7 +96,7 @@ class Console:
         self.screens = peer.screens
         self.log = peer.log
         self.remembers = peer.remembers
-        self._last = b""
+        self._last = bytearray()
         self._open = {master} if peer.keyboard is None else {master, peer.keyboard}
         self._waiting: dict[int, bytes] = {}
         self._feeds: dict[int, _socket.socket] = {}
@@ -121,7 +121,7 @@ class Console:
         self._feeds[ours.fileno()] = ours
         self._open.add(ours.fileno())
         if self._last:
-            self._waiting[ours.fileno()] = self._last
+            self._waiting[ours.fileno()] = bytes(self._last[-self.remembers :])
         return theirs.detach(), ours
 
     def leave(self, feed: _socket.socket) -> None:
@@ -134,9 +134,9 @@ class Console:
 
     def written(self, *, clear: bool) -> bytes:
         """What was written last, as far as it is remembered; with `clear` it is forgotten."""
-        found = self._last
+        found = bytes(self._last[-self.remembers :])
         if clear:
-            self._last = b""
+            self._last.clear()
         return found
 
     # Carrying
@@ -181,7 +181,9 @@ class Console:
             if self.log is not None:
                 self.log.write(data)
             if self.remembers:
-                self._last = (self._last + data)[-self.remembers :]
+                self._last += data
+                if len(self._last) > 2 * self.remembers:  # not each time: all of it is moved
+                    del self._last[: -self.remembers]
         return bool(data)
 
     def _typed(self, data: bytes) -> bytes:

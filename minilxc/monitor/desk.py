@@ -242,6 +242,20 @@ class Desk:
         except (OSError, ValueError):
             self._drop(client)  # they have gone, or do not read
 
+    def _send_file(self, client: _Client, data: bytes, *before: int) -> None:
+        """Answer with a file in memory that has `data`, behind the descriptors `before`. Raises OSError.
+
+        Who has not read what they were answered before is hung up on: each answer is as large as a file.
+        """
+        if process.unread(client.socket.fileno()):
+            self._drop(client)
+            return
+        file = _in_memory(data)
+        try:
+            self._send(client, OK, descriptors=(*before, file))
+        finally:
+            posix.close(file)
+
     def _publish(self, kind: str, text: str) -> None:
         self._told = text if kind == STATE else self._told
         for client in list(self._clients.values()):
@@ -302,6 +316,8 @@ class Desk:
         kind = arguments[0] if arguments else ""
         if kind not in ("halt", "reboot", "stop", "kill"):
             raise _Refused(f"unknown signal '{kind[:20]}'")
+        if kind in ("stop", "kill"):
+            self.end_wanted = True  # also when process 1 has just asked for another start
         if self.started is not None:
             self._send_signal(self.started, kind)
         elif kind == "reboot":
@@ -366,22 +382,15 @@ class Desk:
         started = self._running()
         if self.state() != RUNNING:
             raise _Refused(f"is {self.state()}: a process that joins it would stop, too")
-        record = _in_memory(record_of(self._plan, started.groups))
-        self._send(client, OK, descriptors=(started.pidfd, record))
-        posix.close(record)
+        self._send_file(client, record_of(self._plan, started.groups), started.pidfd)
 
     def _groups(self, client: _Client, _: list[str]) -> None:
         """The paths of the control groups, NULs between them, in memory."""
-        file = _in_memory(encode("\0".join(self._running().groups)))
-        self._send(client, OK, descriptors=(file,))
-        posix.close(file)
+        self._send_file(client, encode("\0".join(self._running().groups)))
 
     def _settings(self, client: _Client, _: list[str]) -> None:
         """The config that the container was started with: its lines in force, as (key, value, where) in memory."""
-        lines = tuple(self._plan.config.lines())
-        file = _in_memory(marshal.dumps(lines))
-        self._send(client, OK, descriptors=(file,))
-        posix.close(file)
+        self._send_file(client, marshal.dumps(tuple(self._plan.config.lines())))
 
     def _terminal(self, client: _Client, arguments: list[str]) -> None:
         """A terminal: a tty's number, 0 for the console, or nothing for the first tty that is free."""
@@ -397,6 +406,8 @@ class Desk:
             self._send(client, OK, "0", descriptors=(theirs,))
             posix.close(theirs)
             return
+        if client.tty:
+            raise _Refused(f"tty {client.tty} is in use, by the same")
         taken = {other.tty for other in self._clients.values()}
         numbers = range(1, len(started.ttys) + 1)
         if not numbers:
@@ -419,9 +430,7 @@ class Desk:
         self._running()
         if self.console is None or not self.console.remembers:
             raise _Refused("keeps nothing of its console (lxc.console.buffer.size)")
-        file = _in_memory(self.console.written(clear="clear" in arguments))
-        self._send(client, OK, descriptors=(file,))
-        posix.close(file)
+        self._send_file(client, self.console.written(clear="clear" in arguments))
 
 
 _ANSWERS: dict[str, Callable[[Desk, _Client, list[str]], None]] = {
@@ -452,7 +461,12 @@ def _blocks(pid: int, number: int) -> bool:
 def _in_memory(data: bytes) -> int:
     """A descriptor of a file in memory with this content, which nobody can change. Raises OSError."""
     file = posix.memfd_create("minilxc", posix.MFD_CLOEXEC | posix.MFD_ALLOW_SEALING)
-    while data:
-        data = data[posix.write(file, data) :]
-    fcntl.fcntl(file, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE)
+    try:
+        done = 0
+        while done < len(data):
+            done += posix.write(file, memoryview(data)[done:])
+        fcntl.fcntl(file, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE)
+    except OSError:
+        posix.close(file)
+        raise
     return file

@@ -121,5 +121,5 @@ def _on_signals(plan: Plan, started: Started, console: Console | None, hangup: i
         return None
     code = posix.waitstatus_to_exitcode(result)
     # How process 1 ends when somebody calls reboot(2) in its pid namespace; `execute` runs its program once.
-    started.reboots = code == -_signal.SIGHUP and not plan.with_init
+    started.reboots = code == -_signal.SIGHUP and not plan.with_init and "pid" in plan.namespaces.new
     return code if code >= 0 else 128 - code

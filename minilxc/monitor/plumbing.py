@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     Target = int | IO[Any] | None
 
 _CHUNK = 32768
+_MOST_LEFT = 2**20  # bytes that a pipe holds, pipe(7)
 
 
 class Plumbing:
@@ -78,9 +79,10 @@ class Plumbing:
                 else:
                     self._serve(descriptor)
         for descriptor, data in list(self._ours.items()):
-            # What is left in the pipe. Others that hold it open are not waited for: the program has ended.
+            # What is left in the pipe, and no more. Others that hold it open are not waited for: the program has ended.
             os.set_blocking(descriptor, False)
-            while data is not None and descriptor in self._ours:
+            most = len(data) + _MOST_LEFT if data is not None else 0
+            while data is not None and descriptor in self._ours and len(data) < most:
                 poll = select.poll()
                 poll.register(descriptor, select.POLLIN)
                 if not poll.poll(0):
