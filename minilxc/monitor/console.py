@@ -125,9 +125,11 @@ class Console:
         return theirs.detach(), ours
 
     def leave(self, feed: _socket.socket) -> None:
-        """One who has joined has gone, if they have not already."""
+        """One who has joined has gone, if they have not already; what they have typed last is the container's."""
         number = feed.fileno()
         if number >= 0 and self._feeds.pop(number, None) is not None:
+            if number in self._open:
+                self._carry(number)
             self._open.discard(number)
             self._waiting.pop(number, None)
             feed.close()

@@ -784,11 +784,13 @@ def test_stop_during_a_reboot_is_not_forgotten(container):
 def asked(box):
     """Whether somebody waits for the end of the container."""
     monitor = box.container.info().monitor
-    return (
-        monitor
-        and sum("socket" in os.readlink(f"/proc/{monitor}/fd/{n}") for n in os.listdir(f"/proc/{monitor}/fd"))
-        > 1
-    )
+    if not monitor:
+        return False
+    sockets = 0
+    for number in os.listdir(f"/proc/{monitor}/fd"):
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            sockets += "socket" in os.readlink(f"/proc/{monitor}/fd/{number}")
+    return sockets > 1
 
 
 # A monitor that is killed, or hangs
