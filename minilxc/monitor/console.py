@@ -196,9 +196,11 @@ class Console:
     def _push(self, target: int) -> None:
         """Write as much as goes without waiting."""
         data = self._waiting.pop(target)
-        room = len(data) if target in self._feeds else _ROOM
+        feed = self._feeds.get(target)
         try:
-            rest = data[posix.write(target, data[:room]) :]
+            # A SIGPIPE of our own would be taken for one that init is meant to get.
+            done = feed.send(data, _socket.MSG_NOSIGNAL) if feed else posix.write(target, data[:_ROOM])
+            rest = data[done:]
         except BlockingIOError:
             rest = data
         except OSError:
