@@ -12,52 +12,73 @@ copy of it, which only runs minilxc's own code.
 
 from __future__ import annotations
 
-import contextlib
-import os
-import signal
-import subprocess
+import _signal
+import posix
 import time
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
-from minilxc.config.parse import Config
 from minilxc.errors import MinilxcError
 from minilxc.launch import lock, runtime
-from minilxc.launch.plan import check_name
-from minilxc.linux.files import is_file
+from minilxc.launch.lock import check_name
+from minilxc.linux.files import decode, encode, exists, is_file
 from minilxc.log import ERROR, NAMES, Log
-from minilxc.monitor import background, client, planning
+from minilxc.monitor import client
 from minilxc.monitor.client import Hangs, NotRunning
-from minilxc.monitor.desk import ABORTING, FREEZING, FROZEN, RUNNING, STARTING, STOPPED, STOPPING, THAWED
+from minilxc.monitor.protocol import FROZEN, RUNNING, STARTING, STATES, STOPPED
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from os import PathLike
+    from subprocess import CompletedProcess
+    from typing import IO, Any, TypeVar
 
+    from minilxc.config.parse import Config
     from minilxc.monitor.client import Connection
+    from minilxc.monitor.facts import Link, Statistics
+    from minilxc.monitor.nested import Nested
 
-__all__ = ["STATES", "Container", "Settings", "list_containers"]
+    _Fact = TypeVar("_Fact")
 
-STATES = (STOPPED, STARTING, RUNNING, STOPPING, ABORTING, FREEZING, FROZEN, THAWED)
-"""All states, as LXC has them. THAWED is told on the way from FROZEN to RUNNING, and never stays."""
+__all__ = ["STATES", "Container", "Info", "Settings", "list_containers"]
 
 _STOP_SECONDS = 60.0
 _FREEZE_SECONDS = 10.0
 _AGAIN_SECONDS = 0.01  # between two questions whether a group is frozen
+_DEVNULL = -3  # as in subprocess, which would take the commands 12 ms to import
 
 
-class Info(NamedTuple):
-    """What a container is at the moment.
+class Info:
+    """What a container is at the moment. Immutable.
 
     `pid` is the number of its process 1 as this process sees it, `monitor` that of its monitor, `since` when
     it came to its state (seconds since 1970), `config` the file that it was started with, `verb` whether by
     "start" or "execute"; None or "" where it does not run.
     """
 
-    state: str
-    pid: int | None = None
-    monitor: int | None = None
-    since: float | None = None
-    config: str = ""
-    verb: str = ""
+    __slots__ = ("config", "monitor", "pid", "since", "state", "verb")
+
+    def __init__(
+        self,
+        state: str,
+        pid: int | None = None,
+        monitor: int | None = None,
+        since: float | None = None,
+        config: str = "",
+        verb: str = "",
+    ) -> None:
+        self.state = state
+        self.pid = pid
+        self.monitor = monitor
+        self.since = since
+        self.config = config
+        self.verb = verb
+
+    def as_data(self) -> dict[str, object]:
+        """All of it by name."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+    def __repr__(self) -> str:
+        return f"Info({', '.join(f'{name}={getattr(self, name)!r}' for name in self.__slots__)})"
 
 
 class Settings:
@@ -79,6 +100,8 @@ class Settings:
 
     def __setitem__(self, key: str, value: str) -> None:
         """Raises ConfigError when the key or the value is wrong."""
+        from minilxc.config.parse import Config
+
         Config.from_text(f"{key} = {value}\n".encode(errors="surrogateescape"), "<python>")
         self._defines.append((key, value))
 
@@ -110,13 +133,13 @@ class Container:
     def __init__(
         self,
         name: str,
-        path: str | os.PathLike[str] | None = None,
+        path: str | PathLike[str] | None = None,
         *,
-        config_file: str | os.PathLike[str] | None = None,
+        config_file: str | PathLike[str] | None = None,
     ) -> None:
         self.name = check_name(name)
-        self.path = lock.default_path() if path is None else os.fspath(path)
-        self.config_file = f"{self.path}/{name}/config" if config_file is None else os.fspath(config_file)
+        self.path = lock.default_path() if path is None else posix.fspath(path)
+        self.config_file = f"{self.path}/{name}/config" if config_file is None else posix.fspath(config_file)
         self.config = Settings(self)
 
     def __repr__(self) -> str:
@@ -165,7 +188,7 @@ class Container:
                 return Info(STOPPED)
             pid = client.pid_of(descriptors[0]) if descriptors else 0
             for descriptor in descriptors:
-                os.close(descriptor)
+                posix.close(descriptor)
             return Info(
                 state, pid or None, lock.holder(self.path, self.name) or None, float(since), source, verb
             )
@@ -188,6 +211,8 @@ class Container:
 
     def read_config(self, defines: Iterable[str] = ()) -> Config:
         """The config as the next start has it. Raises ConfigError."""
+        from minilxc.config.parse import Config
+
         return Config.read(self.config_file, [*self.config.defines, *defines])
 
     # Its life
@@ -208,7 +233,7 @@ class Container:
         does. `defines` are KEY=VALUE on top of the config. Raises ConfigError, PolicyError, Refused or
         StartError; nothing of the container is left then.
         """
-        with _standard_descriptors():
+        with _StandardDescriptors():
             return self._start(command, with_init, defines, log_file, log_level, pidfile)
 
     def _start(
@@ -220,6 +245,8 @@ class Container:
         log_level: str | int,
         pidfile: str | None,
     ) -> int:
+        from minilxc.monitor import background, planning
+
         level = NAMES.index(log_level.upper()) if isinstance(log_level, str) else log_level
         log = Log(self.name, None, level, quiet=True)
         if log_file is not None:
@@ -236,10 +263,10 @@ class Container:
                 return background.start(plan, log, pidfile)
             finally:
                 for descriptor in plan.descriptors():
-                    os.close(descriptor)
+                    posix.close(descriptor)
         finally:
             for descriptor in log.descriptors():
-                os.close(descriptor)
+                posix.close(descriptor)
 
     def stop(self, timeout: float = _STOP_SECONDS, *, kill: bool = False, then_kill: bool = True) -> bool:
         """End it, and wait for that: ask its init to (lxc.signal.halt), and after `timeout` seconds end it
@@ -256,7 +283,7 @@ class Container:
                 raise
             return client.kill_monitor(self.path, self.name)
         except NotRunning:
-            if not client.clean_up(self.path, self.name, kill=True):
+            if not runtime.clean_up(self.path, self.name, kill=True):
                 raise
             return True
 
@@ -381,7 +408,7 @@ class Container:
         user: int | None = None,
         group: int | None = None,
         namespaces: Iterable[str] | None = None,
-        stdin: int | IO[Any] | None = subprocess.DEVNULL,
+        stdin: int | IO[Any] | None = _DEVNULL,
         stdout: int | IO[Any] | None = None,
         stderr: int | IO[Any] | None = None,
         input: bytes | str | None = None,  # noqa: A002  as subprocess.run has it
@@ -389,7 +416,7 @@ class Container:
         text: bool = False,
         timeout: float | None = None,
         check: bool = False,
-    ) -> subprocess.CompletedProcess[Any]:
+    ) -> CompletedProcess[Any]:
         """Run a command inside, under the confinement of its init, and wait for it, as subprocess.run does.
 
         `env` are variables on top of the container's own; with `clear_env` those of this process are left out,
@@ -397,13 +424,15 @@ class Container:
         Raises NotRunning, StartError when the command could not be executed, subprocess.TimeoutExpired and
         subprocess.CalledProcessError.
         """
+        import os
+        import subprocess
+
         from minilxc.launch.enter import Request
         from minilxc.monitor import attach
         from minilxc.monitor.plumbing import Plumbing
 
         deadline = None if timeout is None else time.monotonic() + timeout
-        filled = contextlib.ExitStack()
-        filled.enter_context(_standard_descriptors())
+        filled = _StandardDescriptors()
         plumbing = Plumbing(stdin, stdout, stderr, text_in=input, capture=capture_output, text=text)
         try:
             with self._demand() as connection:
@@ -423,12 +452,12 @@ class Container:
                 )
                 entered = attach.enter(self.name, pidfd, request, plumbing.theirs, timeout)
             finally:
-                os.close(pidfd)
+                posix.close(pidfd)
             try:
                 plumbing.carry(entered.pidfd, None if deadline is None else deadline - time.monotonic())
                 status = entered.wait()
             except BaseException:
-                entered.send_signal(signal.SIGKILL)
+                entered.send_signal(_signal.SIGKILL)
                 entered.wait()
                 raise
             finally:
@@ -439,9 +468,7 @@ class Container:
         finally:
             plumbing.close()
             filled.close()
-        done: subprocess.CompletedProcess[Any] = subprocess.CompletedProcess(
-            list(command), status or 0, *plumbing.read
-        )
+        done: CompletedProcess[Any] = subprocess.CompletedProcess(list(command), status or 0, *plumbing.read)
         if check:
             done.check_returncode()
         return done
@@ -455,13 +482,71 @@ class Container:
             _, (file,) = connection.ask("written", *(("clear",) if clear else ()))
             return client.read_file(file)
 
+    # What it has and uses
+
+    def _of_process(self, act: Callable[[int, int], _Fact]) -> _Fact:
+        """What `act` makes of its process 1: a descriptor of its folder in /proc, and its number.
+
+        Raises NotRunning, MinilxcError.
+        """
+        with self._demand() as connection:
+            _, descriptors = connection.ask("info")
+        folder = -1
+        try:
+            pid = client.pid_of(descriptors[0]) if descriptors else 0
+            try:
+                folder = posix.open(f"/proc/{pid}", posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC)
+            except OSError:
+                pid = 0
+            # Where the process still has its number, the folder is its own.
+            if not pid or client.pid_of(descriptors[0]) != pid:
+                raise NotRunning("is not running", self.name)
+            return act(folder, pid)
+        except OSError as error:
+            raise MinilxcError(error.strerror or str(error), self.name) from None
+        finally:
+            for descriptor in (*descriptors, *((folder,) if folder >= 0 else ())):
+                posix.close(descriptor)
+
+    def ips(self) -> list[str]:
+        """Its addresses, of IPv4 and then of IPv6, but those of the loopback and of IPv6 links. Raises NotRunning."""
+        from minilxc.monitor import facts
+
+        return self._of_process(lambda folder, _: facts.addresses(folder))
+
+    def interfaces(self) -> list[str]:
+        """The names of its network interfaces. Raises NotRunning."""
+        from minilxc.monitor import facts
+
+        return self._of_process(lambda folder, _: facts.interfaces(folder))
+
+    def links(self) -> list[Link]:
+        """The ends of its veth interfaces that are here, with what went through them. Raises NotRunning."""
+        from minilxc.monitor import facts
+
+        return self._of_process(lambda _, pid: facts.links(pid))
+
+    def nested(self, depth: int = 1) -> list[Nested]:
+        """The containers inside of it (in their /var/lib/lxc, or running), `depth` levels. Raises NotRunning,
+        MinilxcError. What it says comes from inside, where anything may be made up.
+        """
+        from minilxc.monitor import nested
+
+        return self._of_process(lambda folder, _: nested.inside(self.name, folder, depth))
+
+    def statistics(self) -> Statistics:
+        """What it has used of processors, memory and disks. Raises NotRunning."""
+        from minilxc.monitor import facts
+
+        return facts.statistics(self.groups())
+
     # Control groups
 
     def groups(self) -> list[str]:
         """The paths of its control groups, one in each hierarchy. Raises NotRunning."""
         with self._demand() as connection:
             _, (file,) = connection.ask("groups")
-            return [os.fsdecode(path) for path in client.read_file(file).split(b"\0") if path]
+            return [decode(path) for path in client.read_file(file).split(b"\0") if path]
 
     def cgroup(self, file: str) -> str:
         """The content of a file of its control groups, such as memory.max. Raises NotRunning, MinilxcError."""
@@ -475,7 +560,7 @@ class Container:
         """Write a file of its control groups. Raises NotRunning, MinilxcError."""
         try:
             with open(self._group_file(file), "wb", buffering=0) as opened:
-                opened.write(os.fsencode(value))
+                opened.write(encode(value))
         except OSError as error:
             raise MinilxcError(f"{file} = {value}: {error.strerror}", self.name) from None
 
@@ -483,23 +568,32 @@ class Container:
         if "/" in file or file.startswith("."):
             raise MinilxcError(f"'{file}' is no name of a file of control groups", self.name)
         for group in self.groups():
-            if os.path.exists(f"{group}/{file}"):
+            if exists(f"{group}/{file}"):
                 return f"{group}/{file}"
         raise MinilxcError(f"none of its control groups has a file '{file}'", self.name)
 
 
-@contextlib.contextmanager
-def _standard_descriptors() -> Iterator[None]:
+class _StandardDescriptors:
     """Where the program has closed some of 0 to 2, nothing that is opened meanwhile may come to lie there."""
-    held = []
-    try:
-        while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
-            held.append(descriptor)
-        os.close(descriptor)
-        yield
-    finally:
-        for descriptor in held:
-            os.close(descriptor)
+
+    __slots__ = ("_held",)
+
+    def __init__(self) -> None:
+        self._held: list[int] = []
+        while (descriptor := posix.open("/dev/null", posix.O_RDWR | posix.O_CLOEXEC)) <= 2:
+            self._held.append(descriptor)
+        posix.close(descriptor)
+
+    def __enter__(self) -> None:
+        """They are filled already."""
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Leave them as the program had them."""
+        for descriptor in self._held:
+            posix.close(descriptor)
 
 
 def _stop(connection: Connection, timeout: float, *, kill: bool, then_kill: bool) -> bool:
@@ -529,14 +623,14 @@ def _wanted(states: Iterable[str]) -> frozenset[str]:
 
 
 def list_containers(
-    path: str | os.PathLike[str] | None = None, *, defined: bool = True, active: bool = True
+    path: str | PathLike[str] | None = None, *, defined: bool = True, active: bool = True
 ) -> list[Container]:
     """The containers in `path` that have a config (`defined`) or run (`active`), in the order of their names."""
-    place = lock.default_path() if path is None else os.fspath(path)
+    place = lock.default_path() if path is None else posix.fspath(path)
     names = set(runtime.names(place)) if active else set()
     if defined:
         try:
-            with os.scandir(place) as entries:
+            with posix.scandir(place) as entries:
                 names |= {entry.name for entry in entries if is_file(f"{entry.path}/config")}
         except OSError:
             pass  # nobody has made any yet

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 VERSION = "0.1.0"
+LXC = "lxc-"
+"""What the names of LXC's commands begin with."""
 
 # Command: (module of this package, its function, summary). Only the chosen module is imported.
 COMMANDS = {
@@ -21,9 +23,24 @@ COMMANDS = {
     "stop": ("stop", "run", "end a container"),
     "attach": ("attach", "run", "run a program in a container that runs"),
     "console": ("console", "run", "connect to a terminal of a container"),
+    "create": ("create", "run", "make a container"),
+    "destroy": ("destroy", "run", "remove a container"),
+    "copy": ("copy", "run", "copy a container"),
+    "rename": ("copy", "rename", "give a container another name"),
     "checkconfig": ("checkconfig", "run", "check a config and its policy without starting"),
     "config": ("config", "run", "show what is in force in a config, or give it today's names"),
+    "usernsexec": ("usernsexec", "run", "run a program as root of a user namespace"),
     "keys": ("keys", "run", "explain the keys of a config"),
+    "info": ("info", "run", "show what a container is, has and uses"),
+    "ls": ("ls", "run", "list containers"),
+    "wait": ("wait", "run", "wait until a container has come to a state"),
+    "freeze": ("freeze", "freeze", "stop all that runs in a container"),
+    "unfreeze": ("freeze", "unfreeze", "let a frozen container go on"),
+    "monitor": ("monitor", "run", "tell the states that containers go through"),
+    "cgroup": ("cgroup", "run", "read or write a file of a container's control groups"),
+    "autostart": ("autostart", "run", "start or stop the containers that start at boot"),
+    "top": ("top", "run", "show what the containers that run use, again and again"),
+    "links": ("links", "run", "make links with the names of LXC's commands"),
     "seccomp": ("seccomp", "run", "work with seccomp policies"),
 }
 # Those whose modules are worth keeping in one file (see minilxc.bundle).
@@ -37,7 +54,7 @@ def main(argv: Sequence[str] | None = None, finish: Callable[[], None] | None = 
 
     Leaves by posix._exit: taking the interpreter apart costs milliseconds and frees nothing of use.
     """
-    words = list(sys.argv[1:] if argv is None else argv)
+    words = _command_line() if argv is None else list(argv)
     _fill_standard_descriptors()
     try:
         status = run(words)
@@ -61,6 +78,12 @@ def main(argv: Sequence[str] | None = None, finish: Callable[[], None] | None = 
         _tell(f"minilxc: standard output: {error.strerror}")
         status = status or 1
     posix._exit(status)
+
+
+def _command_line() -> list[str]:
+    """The words of the command line; those of a link named lxc-start (minilxc.cli.links) begin with `start`."""
+    name = sys.argv[0].rpartition("/")[2]
+    return [name[len(LXC) :], *sys.argv[1:]] if name.startswith(LXC) else sys.argv[1:]
 
 
 def _fill_standard_descriptors() -> None:

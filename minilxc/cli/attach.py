@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import _signal
-import os
-from typing import TYPE_CHECKING
+import posix
 
-from minilxc.cli import options
-from minilxc.cli.named import container
+from minilxc.cli import common, options
 from minilxc.config.values import Invalid, architecture
+from minilxc.container import Container
 from minilxc.errors import UsageError
 from minilxc.launch.enter import Request
 from minilxc.launch.terminal import Console
 from minilxc.linux import process
+from minilxc.linux.files import decode
 from minilxc.monitor import attach, client, session
 from minilxc.monitor.console_log import ConsoleLog
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -74,13 +75,17 @@ _PRIVILEGES = ("CGROUP", "CAP", "LSM")
 
 def run(words: Sequence[str]) -> int:
     """The program's exit status, 128 + N when signal N has ended it; 127 or 126 when it cannot be executed."""
-    given = options.read(COMMAND, words)
-    if options.show_about(COMMAND, given):
-        return 0
-    found = container(COMMAND, given, words=False)
+    return common.run(COMMAND, words, _run)
+
+
+def _run(given: options.Given) -> int:
+    name = given.get(options.NAME)
+    if name is None:
+        raise UsageError("the container has no name (-n NAME)", hint=COMMAND.usage())
+    found = Container(name, common.path(given))
     _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)  # ignored, the program's status would be lost
     log = _log(given, found.name)
-    terminal = tuple(descriptor for descriptor in range(3) if os.isatty(descriptor))
+    terminal = tuple(descriptor for descriptor in range(3) if posix.isatty(descriptor))
     with client.demand(found.path, found.name) as connection:
         record, data, pidfd = attach.record_of(connection)
     request = Request(
@@ -126,7 +131,7 @@ def _environment(given: options.Given, record: Record) -> tuple[str, ...]:
         if not (name and equals):
             raise UsageError(f"--set-var: '{word}' is not NAME=VALUE")
         extra.append((name, value))
-    caller = {os.fsdecode(name): os.fsdecode(value) for name, value in os.environb.items()}
+    caller = {decode(name): decode(value) for name, value in posix.environ.items()}
     return attach.environment(
         record, caller, clear=CLEAR_ENV in given, keep=frozenset(given.all(KEEP)), extra=extra
     )

@@ -35,7 +35,7 @@ def run(words: Sequence[str]) -> int:
     name = given.get(options.NAME)
     if name is None and given.get(options.FILE) is None:
         raise UsageError("which config? (-f FILE, or -n NAME)", hint=COMMAND.usage())
-    plan = _checked_plan(given, planning.check_name(name) if name is not None else "-")
+    plan = _checked_plan(given, lock.check_name(name) if name is not None else "-")
     if plan is None:
         return 1
     for subject, text in plan.lines():

@@ -9,12 +9,13 @@ import tempfile
 from typing import TYPE_CHECKING, NamedTuple
 
 from minilxc.cli import options, start
+from minilxc.config import system
 from minilxc.config.keys import GROUPS, KEYS, NETWORK, TABLE
 from minilxc.config.parse import Config
 from minilxc.config.reference import default_text
+from minilxc.config.writing import written
 from minilxc.errors import SHORT, MinilxcError, UsageError, suggestion
 from minilxc.launch import lock
-from minilxc.launch.plan import check_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,6 +24,7 @@ VALUES = options.Option("", "values", "", "print the values alone, for scripts")
 UPGRADE = options.Option(
     "", "upgrade", "", "give the config FILE today's names, in place (- is standard input)"
 )
+LIST = options.Option("l", "list", "", "list the settings of lxc.conf(5)")
 OUTPUT = options.Option("", "output", "FILE", "with --upgrade: write to FILE instead (- is standard output)")
 COMMAND = options.Command(
     "config",
@@ -36,8 +38,9 @@ COMMAND = options.Command(
         VALUES,
         UPGRADE,
         OUTPUT,
+        LIST,
     ),
-    words="get KEY | list | show | --upgrade FILE",
+    words="get KEY | list | show | --upgrade FILE | SETTING",
     common=options.ABOUT,
 )
 _DEFAULT = "default"
@@ -58,7 +61,12 @@ def run(words: Sequence[str]) -> int:
         return 0
     if UPGRADE in given:
         return _upgrade(given)
+    if LIST in given:
+        print("\n".join(system.DEFAULTS))
+        return 0
     action, *rest = given.words or [""]
+    if action.startswith("lxc.") and not rest:
+        return _print_setting(action)
     wanted = 1 if action == "get" else 0
     if action not in ("get", "list", "show") or OUTPUT in given:
         hint = suggestion(action, ("get", "list", "show"), SHORT) or COMMAND.usage()
@@ -76,13 +84,24 @@ def run(words: Sequence[str]) -> int:
     return 0 if good and (lines or action != "get") else 1
 
 
+def _print_setting(name: str) -> int:
+    """Print a setting of lxc.conf, as lxc-config does. Raises MinilxcError for one that there is not."""
+    if name not in system.DEFAULTS:
+        hint = suggestion(name, system.DEFAULTS) or f"config get {name}, for a container's key"
+        raise MinilxcError(f"{name}: unknown setting", hint=hint)
+    default = lock.default_path() if name == "lxc.lxcpath" else system.DEFAULTS[name]
+    value = system.read(lock.system_file()).get(name, default)
+    print(f"{name} is not set." if value is None else value)
+    return 0
+
+
 def _read(given: options.Given) -> tuple[Config, bool]:
     """The config without its wrong lines, which are told, and whether it has none."""
     name = given.get(options.NAME)
     if name is None and given.get(options.FILE) is None:
         raise UsageError("which config? (-f FILE, or -n NAME)", hint=COMMAND.usage())
     if name is not None:
-        check_name(name)
+        lock.check_name(name)
     path = start.config_path(given, given.get(options.PATH) or lock.default_path(), name or "-")
     config, wrong, _ = Config.examine(path, given.all(options.DEFINE))
     for error in wrong:
@@ -95,16 +114,8 @@ def _print(lines: list[Line], given: options.Given) -> None:
         print(json.dumps([line._asdict() for line in lines], indent=2))
         return
     for line in lines:
-        text = line.value if VALUES in given else f"{line.where}: {line.key} = {_written(line.value)}"
+        text = line.value if VALUES in given else f"{line.where}: {line.key} = {written(line.value)}"
         os.write(1, os.fsencode(text) + b"\n")
-
-
-def _written(value: str) -> str:
-    """A value as a config must have it to be read like this: in quotes where it has some, or blanks, at its ends."""
-    plain = value == value.strip(" \t") and not (
-        len(value) > 1 and value[0] in "'\"" and value[-1] == value[0]
-    )
-    return value if plain else f'"{value}"'
 
 
 def _in_force(config: Config) -> Iterator[Line]:
@@ -135,12 +146,12 @@ def _of(config: Config, key: str) -> list[Line]:
     exact = [line for line in found if line.key == key]
     if exact or (key in KEYS and not found):
         return exact or list(_default(key))
-    if not found and not _is_known(key):
+    if not found and not is_known(key):
         raise MinilxcError(f"{key}: unknown key", hint=suggestion(key, [row.name for row in TABLE]))
     return found
 
 
-def _is_known(key: str) -> bool:
+def is_known(key: str) -> bool:
     """Whether a config can have the key, or keys below it."""
     words = key.split(".")
     if words[:2] == ["lxc", "net"]:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
+import posix
 import sys
-from typing import TYPE_CHECKING
 
-from minilxc.cli import options
-from minilxc.cli.named import container
+from minilxc.cli import common, options
 from minilxc.errors import MinilxcError, UsageError
 from minilxc.linux.terminal import open_peer
 from minilxc.monitor import client, session
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -23,16 +22,17 @@ COMMAND = options.Command(
     "console",
     "connect to a terminal of a container",
     (options.NAME, options.PATH, TTY, ESCAPE),
-    words="[NAME]",
+    words=common.NAMED,
 )
 
 
 def run(words: Sequence[str]) -> int:
     """0 when the user has left, or the container has ended; 128 + N when signal N has ended it."""
-    given = options.read(COMMAND, words)
-    if options.show_about(COMMAND, given):
-        return 0
-    found = container(COMMAND, given)
+    return common.run(COMMAND, words, _run)
+
+
+def _run(given: options.Given) -> int:
+    found = common.only_container(COMMAND, given)
     tty = given.get(TTY)
     if tty is not None and not (tty.isascii() and tty.isdecimal()):
         if tty != "-1":  # LXC's way to write: any
@@ -61,7 +61,7 @@ def run(words: Sequence[str]) -> int:
             return session.Carrier(master, peer, escape=escape, resized=resized if number == "0" else None)
 
         signal = session.stay(connection.fileno(), begin=begin)
-        os.close(master)
+        posix.close(master)
     return 0 if signal is None else 128 + signal
 
 

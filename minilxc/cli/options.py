@@ -44,16 +44,22 @@ class Option:
 
 NAME = Option("n", "name", "NAME", "name of the container")
 FILE = Option("f", "rcfile", "FILE", "config to read instead of PATH/NAME/config")
-PATH = Option("P", "lxcpath", "PATH", "where containers are (default: /var/lib/lxc, or ~/.local/share/lxc)")
+PATH = Option(
+    "P",
+    "lxcpath",
+    "PATH",
+    "where containers are (default: lxc.lxcpath of lxc.conf, or /var/lib/lxc)",
+)
 DEFINE = Option("s", "define", "KEY=VAL", "set a config key, on top of the config", many=True)
 LOGFILE = Option("o", "logfile", "FILE", "append the log to FILE")
 PRIORITY = Option("l", "logpriority", "LEVEL", "log what is at least as grave as LEVEL (default: ERROR)")
 QUIET = Option("q", "quiet", "", "no errors on standard error")
+VERBOSE = Option("v", "verbose", "", "show all that tools and hooks say")
 HELP = Option("h", "help", "", "show this help")
 USAGE = Option("", "usage", "", "show a short usage")
 VERSION = Option("", "version", "", "show the version")
 FOREGROUND = Option("F", "foreground", "", "stay with the container until it ends")
-DAEMON = Option("d", "daemon", "", "run in the background (what start does without -F)")
+DAEMON = Option("d", "daemon", "", "run in the background")
 PIDFILE = Option("p", "pidfile", "FILE", "write the monitor's pid to FILE while the container runs")
 UID = Option("u", "uid", "UID", "user id of the command", key="lxc.init.uid")
 GID = Option("g", "gid", "GID", "group id of the command", key="lxc.init.gid")
@@ -78,6 +84,7 @@ JSON = Option("", "json", "", "one JSON document, for programs")
 
 ABOUT = (HELP, USAGE, VERSION)
 COMMON = (LOGFILE, PRIORITY, QUIET, *ABOUT)
+TELLING = (VERBOSE, QUIET, *ABOUT)
 
 
 class Command:
@@ -173,6 +180,7 @@ def read(command: Command, arguments: Sequence[str]) -> Given:
     Raises UsageError.
     """
     by_letter = {option.letter: option for option in command.options if option.letter}
+    by_letter["?"] = HELP  # as LXC has it
     by_long = {option.long: option for option in command.options}
     values: dict[str, list[str]] = {}
     rest = list(arguments)

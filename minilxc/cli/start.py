@@ -52,10 +52,10 @@ def _run(command: options.Command, words: Sequence[str]) -> int:
     log = None
     try:
         name, lxcpath, config = _read(command, given)
-        log = _open_log(given, config)
+        log = open_log(given, config)
         return _start(command, given, name, lxcpath, config, log)
     except MinilxcError as error:
-        (log or _open_log(given, None, quiet=True)).write(ERROR, "start", str(error))
+        (log or open_log(given, None, quiet=True)).write(ERROR, "start", str(error))
         if options.QUIET in given:
             return error.status
         raise
@@ -64,12 +64,11 @@ def _run(command: options.Command, words: Sequence[str]) -> int:
 def _read(command: options.Command, given: options.Given) -> tuple[str, str, Config]:
     """Name, path and config of the container to start."""
     from minilxc.launch import lock
-    from minilxc.launch import plan as planning
 
     name = given.get(options.NAME)
     if name is None:
         raise UsageError("the container has no name (-n NAME)", hint=command.usage())
-    planning.check_name(name)
+    lock.check_name(name)
     lxcpath = given.get(options.PATH) or lock.default_path()
     return name, lxcpath, read_config(given, command, lxcpath, name)
 
@@ -123,7 +122,7 @@ def config_path(given: options.Given, lxcpath: str, name: str) -> str:
     return path
 
 
-def _open_log(given: options.Given, config: Config | None, *, quiet: bool = False) -> Log:
+def open_log(given: options.Given, config: Config | None, *, quiet: bool = False) -> Log:
     """The log that the options, or else the config, ask for."""
     word = given.get(options.PRIORITY)
     level = config.get("lxc.log.level") if config else None

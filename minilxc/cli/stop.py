@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from minilxc.cli import options
-from minilxc.cli.named import container
+from minilxc.cli import common, options
 from minilxc.errors import MinilxcError, UsageError
 from minilxc.monitor.client import NotRunning
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -24,7 +22,7 @@ COMMAND = options.Command(
     "stop",
     "end a container",
     (options.NAME, options.PATH, REBOOT, NO_WAIT, TIMEOUT, KILL, NO_LOCK, NO_KILL),
-    words="[NAME]",
+    words=common.NAMED,
 )
 _NOT_RUNNING = 2
 _SECONDS = 60.0
@@ -33,10 +31,11 @@ _FOR_EVER = 10.0**9
 
 def run(words: Sequence[str]) -> int:
     """0 when it has ended, or started again; 1 when it has not in time; 2 when it was not running."""
-    given = options.read(COMMAND, words)
-    if options.show_about(COMMAND, given):
-        return 0
-    found = container(COMMAND, given)
+    return common.run(COMMAND, words, _run)
+
+
+def _run(given: options.Given) -> int:
+    found = common.only_container(COMMAND, given)
     if KILL in given and (REBOOT in given or NO_KILL in given):
         other = REBOOT if REBOOT in given else NO_KILL
         raise UsageError(f"--kill and --{other.long} exclude each other", hint=COMMAND.usage())
@@ -63,10 +62,7 @@ def _seconds(given: options.Given) -> float:
     text = given.get(TIMEOUT)
     if text is None:
         return _SECONDS
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = float("nan")
-    if seconds != seconds or (seconds < 0 and seconds != -1):
-        raise UsageError(f"--timeout: '{text}' is no number of seconds")
+    seconds = common.seconds(text, TIMEOUT, COMMAND)
+    if seconds < 0 and seconds != -1:
+        raise UsageError(f"-t: '{text}' is no time to wait", hint=COMMAND.usage())
     return min(seconds, _FOR_EVER) if seconds >= 0 else _FOR_EVER

@@ -34,7 +34,7 @@ def upgrade(text: bytes, name: str) -> Upgrade:
     renamed = {where: (old, new) for where, old, new in Config.old_names(text, name)}
     pieces: list[bytes] = []
     done: list[tuple[str, str, str]] = []
-    for where, line, end in _lines(text, name):
+    for where, line, end in lines(text, name):
         if where in renamed:
             old, new = renamed[where]
             pieces.append(line.replace(encode(old), encode(new), 1))
@@ -45,7 +45,7 @@ def upgrade(text: bytes, name: str) -> Upgrade:
     return Upgrade(b"".join(pieces), tuple(done), tuple(_doubts(text, name)))
 
 
-def _lines(text: bytes, name: str) -> Iterator[tuple[str, bytes, bytes]]:
+def lines(text: bytes, name: str) -> Iterator[tuple[str, bytes, bytes]]:
     """The lines of a config: place, content, line end."""
     for number, match in enumerate(_LINE.finditer(text), 1):
         yield f"{name}:{number}", match[1], match[2]
@@ -53,7 +53,7 @@ def _lines(text: bytes, name: str) -> Iterator[tuple[str, bytes, bytes]]:
 
 def _doubts(text: bytes, name: str) -> Iterator[tuple[str, str]]:
     """What has no name today."""
-    for where, line, _ in _lines(text, name):
+    for where, line, _ in lines(text, name):
         found = _KEY.match(line)
         key = decode(found[1]) if found else ""
         if key in DROPPED:

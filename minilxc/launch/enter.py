@@ -357,6 +357,8 @@ def _make_terminal(joining: _Joining) -> None:
             pass  # the host's, in a user namespace of the container's: nobody can open it by a name there anyway
     joining.channel.send(TERMINALS, "", (master,))
     posix.close(master)
+    for descriptor in joining.request.terminal:
+        posix.dup2(joining.slave, descriptor)
 
 
 # Inside
@@ -365,8 +367,6 @@ def _make_terminal(joining: _Joining) -> None:
 def _take_terminal(joining: _Joining) -> None:
     if joining.slave >= 0:
         set_controlling_terminal(joining.slave)
-        for descriptor in joining.request.terminal:
-            posix.dup2(joining.slave, descriptor)
 
 
 def _take_personality(joining: _Joining) -> None:
@@ -397,6 +397,11 @@ OUTSIDE: tuple[tuple[str, Callable[[_Joining], object]], ...] = (
     ("terminal", _make_spare_terminal),
     ("namespaces", _join_namespaces),
     ("id maps", _be_root_inside),
+    # The caller's has the caller's keys.
+    ("keyring", lambda joining: process.join_session_keyring()),
+    # A session of its own, here already: who gets into it, however briefly, reaches no terminal of the caller's,
+    # neither by /dev/tty nor by /proc/PID/fd (TIOCSTI).
+    ("session", lambda joining: posix.setsid()),
     ("terminal", _make_terminal),
     # A change of ids may have made it dumpable again (fs.suid_dumpable).
     ("dumpable", lambda joining: credentials.hide_from_tracers()),
@@ -404,13 +409,11 @@ OUTSIDE: tuple[tuple[str, Callable[[_Joining], object]], ...] = (
 """What is done before anybody inside can see this process, in order: names, which errors bear, and what."""
 
 INSIDE: tuple[tuple[str, Callable[[_Joining], object]], ...] = (
-    # A session of its own: a terminal of the caller's must not be reachable by /dev/tty (TIOCSTI).
+    # Who leads a session may have a controlling terminal.
     ("session", lambda joining: posix.setsid()),
     ("terminal", _take_terminal),
     # Here, as procfs shows the pid namespace of who mounts it.
     ("remount", _remount),
-    # The caller's has the caller's keys.
-    ("keyring", lambda joining: process.join_session_keyring()),
     ("personality", _take_personality),
     ("working directory", lambda joining: program.enter_directory(joining.program)),
     ("interpreters", lambda joining: program.check_beforehand(joining.program)),

@@ -12,11 +12,9 @@ import posix
 from os.path import realpath
 
 from minilxc.errors import ConfigError, Refused
-from minilxc.launch import channel, idmap
-from minilxc.launch.removal import remove
-from minilxc.linux import process
-from minilxc.linux.files import exists, is_directory, read_text
-from minilxc.linux.names import NAMESPACES
+from minilxc.launch import mapped
+from minilxc.launch.removal import is_needed, lies_in, remove
+from minilxc.linux.files import is_directory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -63,7 +61,7 @@ def from_config(config: Config, name: str, lxcpath: str, rootfs: Rootfs) -> Ephe
         what = f"{_KEY}: would remove '{folder}', but the config '{config.source}' is not its own"
         raise Refused(what, where, f"{folder}/config")
     if rootfs.path is not None:
-        inside, managed = _below(rootfs.path, folder), config.get("lxc.rootfs.managed")
+        inside, managed = lies_in(rootfs.path, folder), config.get("lxc.rootfs.managed")
         if managed and not inside:
             what = (
                 f"{_KEY}: the root file system '{rootfs.path}' is not in '{folder}' and would have to go too"
@@ -76,17 +74,8 @@ def from_config(config: Config, name: str, lxcpath: str, rootfs: Rootfs) -> Ephe
     return Ephemeral(place, name, (status.st_dev, status.st_ino))
 
 
-def _below(path: str, folder: str) -> bool:
-    return realpath(path).startswith(f"{folder}/")
-
-
 def _refuse_copies(folder: str, where: str) -> None:
-    """Refuse when other containers need this one: LXC counts copies in a file, and has a folder of snapshots."""
-    try:
-        copies = int(read_text(f"{folder}/lxc_snapshots").strip("\0 \n") or "0")
-    except (OSError, ValueError):
-        copies = 0
-    if copies > 0 or (exists(f"{folder}/snaps") and posix.listdir(f"{folder}/snaps")):
+    if is_needed(folder):
         raise Refused(f"{_KEY}: there are copies and snapshots that need '{folder}'", where)
 
 
@@ -97,34 +86,8 @@ def _destroy(ephemeral: Ephemeral, maps: IdMaps | None) -> None:
     place = posix.open(ephemeral.place, posix.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC)
     try:
         if maps is not None and posix.geteuid() != 0:
-            _remove_as_mapped(place, ephemeral, maps)
+            mapped.run(maps, "ephemeral", lambda: remove(place, ephemeral.name, ephemeral.identity))
         else:
             remove(place, ephemeral.name, ephemeral.identity)
     finally:
         posix.close(place)
-
-
-def _remove_as_mapped(place: int, ephemeral: Ephemeral, maps: IdMaps) -> None:
-    """Ordinary user: remove it in a user namespace with the container's ids, and our own, where all is ours."""
-    ours, theirs = channel.pair()
-    pid, pidfd = process.fork_into(NAMESPACES["user"])
-    if pid == 0:
-        try:
-            ours.close()
-            theirs.wait_to_go_on()
-            remove(place, ephemeral.name, ephemeral.identity)
-            posix._exit(0)
-        except BaseException as error:  # noqa: BLE001  no exception may run the caller's code in this copy of it
-            channel.fail(theirs, "ephemeral", error)
-    theirs.close()
-    try:
-        idmap.write(maps.with_own_ids(), pid)
-        ours.send(channel.GO)
-        kind, text, _ = ours.receive()
-    finally:
-        ours.close()
-        posix.waitpid(pid, 0)
-        posix.close(pidfd)
-    if kind == channel.FAILED:
-        _, number, thing, reason = text.split("\0", 3)
-        raise OSError(int(number), reason, thing)

@@ -13,19 +13,55 @@ import fcntl
 import posix
 from _blake2 import blake2b
 
-from minilxc.errors import StartError
+from minilxc.errors import StartError, UsageError
 from minilxc.linux.files import canonical, decode, encode, exists, is_directory, is_folder, normalized
 
 DEFAULT_PATH = "/var/lib/lxc"
 """Where root's containers are looked for, as LXC does."""
 
+ROOTS_DIRECTORY = "/run/minilxc"
+"""Where what runs is kept of root's."""
+
+_NAME_BYTES = 64
 _SEEK_SET = 0
 _FLOCK = "hhqqi4x"  # struct flock: l_type, l_whence, l_start, l_len, l_pid
 
 
+class Running(StartError):
+    """Somebody else has the container of this name."""
+
+
+def check_name(name: str) -> str:
+    """`name` if it can be a container's. Raises UsageError.
+
+    It becomes a part of paths and of one line in logs, so it is kept simpler than LXC keeps it.
+    """
+    plain = name.replace("-", "").replace("_", "").replace(".", "")
+    if not (name.isascii() and plain.isalnum()) or name[0] in ".-" or len(name) > _NAME_BYTES:
+        raise UsageError(
+            f"'{name}' cannot be a container's name",
+            hint="letters, digits, '.', '_' and '-', not beginning with '.' or '-', up to 64",
+        )
+    return name
+
+
 def default_path() -> str:
-    """Where the caller's containers are looked for, as LXC does: /var/lib/lxc, or ~/.local/share/lxc."""
+    """Where the caller's containers are looked for, as LXC does: lxc.lxcpath of lxc.conf, or else /var/lib/lxc, of a
+    user ~/.local/share/lxc. Raises StartError, ConfigError.
+    """
+    file = system_file()
+    if exists(file):
+        from minilxc.config import system
+
+        path = system.read(file).get("lxc.lxcpath")
+        if path is not None:
+            return path
     return DEFAULT_PATH if posix.geteuid() == 0 else f"{_home()}/.local/share/lxc"
+
+
+def system_file() -> str:
+    """Where the caller's lxc.conf is: lxc.system.conf(5). Raises StartError."""
+    return "/etc/lxc/lxc.conf" if posix.geteuid() == 0 else f"{_home()}/.config/lxc/lxc.conf"
 
 
 def _home() -> str:
@@ -44,7 +80,7 @@ def state_directory() -> str:
     """
     user = posix.geteuid()
     if user == 0:
-        return "/run/minilxc"
+        return ROOTS_DIRECTORY
     runtime = decode(posix.environ.get(b"XDG_RUNTIME_DIR", b""))
     if runtime:
         return f"{runtime.rstrip('/')}/minilxc"
@@ -85,17 +121,17 @@ def _file() -> int:
 def take(lxcpath: str, name: str) -> int:
     """Lock the container; the descriptor holds the lock as long as this process keeps it open.
 
-    Raises StartError when it is running already, under minilxc or under LXC.
+    Raises Running when it is running already, under minilxc or under LXC.
     """
     descriptor = _file()
     try:
         fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _byte(lxcpath, name))
     except (BlockingIOError, PermissionError):
         posix.close(descriptor)
-        raise StartError("is running already", name, step="lock") from None
+        raise Running("is running already", name, step="lock") from None
     if _lxc_runs(lxcpath, name):
         posix.close(descriptor)
-        raise StartError("is running already, under LXC", name, step="lock")
+        raise Running("is running already, under LXC", name, step="lock")
     return descriptor
 
 

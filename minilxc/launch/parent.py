@@ -111,9 +111,13 @@ class Started:
     Who waits for its end calls `finish` then, and sets `reboots` where process 1 asked for another start.
     """
 
-    __slots__ = ("_outside", "attention", "console", "groups", "pid", "pidfd", "reboots", "ttys")
+    __slots__ = ("_opened", "_outside", "attention", "console", "groups", "pid", "pidfd", "reboots", "ttys")
 
-    def __init__(self, outside: _Outside, console: int | None, ttys: tuple[int, ...]) -> None:
+    def __init__(
+        self, outside: _Outside, console: int | None, ttys: tuple[int, ...], opened: tuple[int, ...]
+    ) -> None:
+        """`opened` are all descriptors of terminals."""
+        self._opened = opened
         self.pid = outside.pid
         self.pidfd = outside.pidfd
         self.attention = outside.attention
@@ -130,7 +134,7 @@ class Started:
     def finish(self) -> None:
         """Take away what the start has made on the host. Process 1 has ended."""
         self._outside.reboots = self.reboots
-        for descriptor in (self.pidfd, *self.ttys, *((self.console,) if self.console is not None else ())):
+        for descriptor in (self.pidfd, *self._opened):
             posix.close(descriptor)
         try:
             _end(self._outside.ends, self._outside.log)
@@ -237,7 +241,7 @@ def start(plan: Plan, log: Log, claim: Claim) -> Started:
             _do(plan, step, outside)
         outside.theirs.close()
         try:
-            console, ttys = _listen(plan, outside)
+            terminals = _listen(plan, outside)
         finally:
             _close_output(outside)
         if plan.ephemeral is not None:
@@ -248,9 +252,10 @@ def start(plan: Plan, log: Log, claim: Claim) -> Started:
         claim.tell("ABORTING")
         _undo(outside)
         raise
+    outside.ours.close()
     outside.page.unmap()
     log.write(INFO, "start", f"process 1 is {outside.pid}")
-    return Started(outside, console, ttys)
+    return Started(outside, *terminals)
 
 
 def _do(plan: Plan, step: Step, outside: _Outside) -> None:
@@ -399,15 +404,20 @@ def _close_output(outside: _Outside) -> None:
         outside.output = None
 
 
-def _listen(plan: Plan, outside: _Outside) -> tuple[int | None, tuple[int, ...]]:
-    """Answer the child until its last word. Raises StartError when it was not execve."""
+def _listen(plan: Plan, outside: _Outside) -> tuple[int | None, tuple[int, ...], tuple[int, ...]]:
+    """Answer the child until its last word: the masters of console and ttys, and all descriptors of terminals.
+
+    Raises StartError when the last word was not execve.
+    """
     console: int | None = None
     ttys: tuple[int, ...] = ()
+    opened: tuple[int, ...] = ()
     while True:
         _wait_for_message(plan, outside)
         _close_output(outside)  # a hook has ended before the child says anything else
         kind, text, descriptors = outside.ours.receive()
         if kind == channel.TERMINALS:
+            opened = descriptors
             # The console's slave, second, stays open without further use.
             console, ttys = (descriptors[0], descriptors[2:]) if text else (None, descriptors)
         elif kind == channel.ASK:
@@ -429,7 +439,7 @@ def _listen(plan: Plan, outside: _Outside) -> tuple[int | None, tuple[int, ...]]
     if page.step != child.EXECVE:
         step = child.step_names(plan)[page.step]
         raise StartError(f"{step}: the container ended before its program was executed", plan.name, step=step)
-    return console, ttys
+    return console, ttys, opened
 
 
 _INTERRUPTS = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP, _signal.SIGQUIT)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posix
 
 from minilxc.config.keys import HOOKS
-from minilxc.errors import ConfigError, Refused, UsageError
+from minilxc.errors import ConfigError, Refused
 from minilxc.launch import (
     cgroups,
     credentials,
@@ -45,7 +45,6 @@ if TYPE_CHECKING:
     from minilxc.launch.trees import Trees
     from minilxc.seccomp.prepare import Prepared
 
-_NAME_BYTES = 64
 _NEWER = "minilxc.seccomp.newer"
 
 
@@ -205,20 +204,6 @@ class Plan:
         yield "program", self.program.describe()
         if self.ephemeral is not None:
             yield "ephemeral", self.ephemeral.describe()
-
-
-def check_name(name: str) -> str:
-    """`name` if it can be a container's. Raises UsageError.
-
-    It becomes a part of paths and of one line in logs, so it is kept simpler than LXC keeps it.
-    """
-    plain = name.replace("-", "").replace("_", "").replace(".", "")
-    if not (name.isascii() and plain.isalnum()) or name[0] in ".-" or len(name) > _NAME_BYTES:
-        raise UsageError(
-            f"'{name}' cannot be a container's name",
-            hint="letters, digits, '.', '_' and '-', not beginning with '.' or '-', up to 64",
-        )
-    return name
 
 
 def make(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import posix
 
 from minilxc.linux import mount as kernel
-from minilxc.linux.files import is_directory
+from minilxc.linux.files import exists, is_directory, read_text
 from minilxc.linux.syscalls import EBUSY
 
 TYPE_CHECKING = False
@@ -19,6 +19,22 @@ if TYPE_CHECKING:
 # A folder of the same file system, reached through neither a link nor a mount.
 _RESOLVE = kernel.RESOLVE_NO_XDEV | kernel.RESOLVE_NO_SYMLINKS
 _OPEN = posix.O_RDONLY | posix.O_DIRECTORY | posix.O_NOFOLLOW
+
+
+def lies_in(path: str, folder: str) -> bool:
+    """Whether `path`, its links followed, is below `folder`, which has none."""
+    from os.path import realpath  # an overlay's start, which also comes here, does without `os`
+
+    return realpath(path).startswith(f"{folder}/")
+
+
+def is_needed(folder: str) -> bool:
+    """Whether other containers need the one in `folder`: LXC counts copies in a file, and has a folder of snapshots."""
+    try:
+        copies = int(read_text(f"{folder}/lxc_snapshots").strip("\0 \n") or "0")
+    except (OSError, ValueError):
+        copies = 0
+    return copies > 0 or (exists(f"{folder}/snaps") and bool(posix.listdir(f"{folder}/snaps")))
 
 
 def remove(place: int, name: str, identity: tuple[int, int]) -> None:
@@ -57,7 +73,8 @@ def remove(place: int, name: str, identity: tuple[int, int]) -> None:
             here = up
             if identity_of(here) != above[-1][1]:
                 raise OSError(EBUSY, "was moved while it was removed", own)
-            problem = _try(posix.rmdir, own, here) or problem
+            failed = _try(posix.rmdir, own, here)
+            problem = problem or failed
     finally:
         posix.close(here)
     problem = problem or _try(posix.rmdir, name, place)
@@ -76,7 +93,8 @@ def _empty(folder: int) -> tuple[list[str], OSError | None]:
         if is_directory(posix.stat(name, dir_fd=folder, follow_symlinks=False)):
             folders.append(name)
         else:
-            problem = _try(posix.unlink, name, folder) or problem
+            failed = _try(posix.unlink, name, folder)
+            problem = problem or failed
     return folders, problem
 
 

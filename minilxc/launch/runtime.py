@@ -12,11 +12,14 @@ from __future__ import annotations
 
 import fcntl
 import posix
+import time
 from _blake2 import blake2b
 
 from minilxc.launch import lock
+from minilxc.linux import cgroup
 from minilxc.linux.files import canonical, decode, encode
 
+_PATIENCE = 10  # seconds that the end of what has outlived a monitor is waited for
 SOCKET = "command"
 GROUPS = "groups"
 
@@ -25,7 +28,16 @@ _FOLDER = posix.O_RDONLY | posix.O_DIRECTORY | posix.O_NOFOLLOW | posix.O_CLOEXE
 
 def place(lxcpath: str) -> str:
     """The folder of all containers of `lxcpath` that run. Raises StartError when there can be none."""
-    return f"{lock.state_directory()}/{blake2b(encode(canonical(lxcpath)), digest_size=8).hexdigest()}"
+    return f"{lock.state_directory()}/{_digest(canonical(lxcpath))}"
+
+
+def place_of_root(lxcpath: str) -> str:
+    """The same for root of another machine or container, where `lxcpath` is no link."""
+    return f"{lock.ROOTS_DIRECTORY}/{_digest(lxcpath)}"
+
+
+def _digest(path: str) -> str:
+    return blake2b(encode(path), digest_size=8).hexdigest()
 
 
 def names(lxcpath: str) -> list[str]:
@@ -104,17 +116,32 @@ def groups(lxcpath: str, name: str) -> list[str]:
         posix.close(file)
 
 
-def clean_up(lxcpath: str, name: str) -> None:
-    """Remove what a killed monitor has left of a container that nobody holds. Never raises OSError."""
+def clean_up(lxcpath: str, name: str, *, kill: bool = False) -> bool:
+    """Remove what a killed monitor has left of a container that nobody holds: its groups, and its folder.
+
+    With `kill` processes that have outlived the monitor are ended, otherwise all stays for them; whether there
+    were any. Never raises OSError.
+    """
     path = place(lxcpath)
     try:
         above = posix.open(path, _FOLDER)
     except OSError:
-        return
+        return False
+    alive = False
     try:
+        # As long as it is locked nobody who takes the name makes groups, which would be taken for these.
         fcntl.flock(above, fcntl.LOCK_EX)
         if lock.holder(lxcpath, name):
-            return
+            return False
+        left = groups(lxcpath, name)
+        alive = any(cgroup.processes(group) for group in left)
+        if alive and not kill:
+            return True
+        deadline = time.monotonic() + _PATIENCE
+        while not cgroup.end_processes(left) and time.monotonic() < deadline:
+            pass
+        for group in left:
+            cgroup.remove(group)
         folder = posix.open(name, _FOLDER, dir_fd=above)
         _empty(folder)
         posix.close(folder)
@@ -123,6 +150,7 @@ def clean_up(lxcpath: str, name: str) -> None:
         pass
     finally:
         posix.close(above)
+    return alive
 
 
 def _open_locked(path: str) -> int:

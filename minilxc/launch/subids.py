@@ -56,13 +56,18 @@ def writers(config: Config) -> tuple[tuple[str, str], bool]:
 
 
 def proposal() -> str:
-    """The lines that a config without an id map lacks for this user."""
-    lines = []
+    """The lines that a config without an id map lacks for this user, in words."""
+    return " and ".join(f"lxc.idmap = {value}" for value in proposed())
+
+
+def proposed() -> list[str]:
+    """The values of lxc.idmap that a config without one lacks for this user."""
+    values = []
     for kind, own in (("u", posix.geteuid()), ("g", posix.getegid())):
         ranges = granted(kind) or []
         first, end = max(ranges, key=lambda each: each[1] - each[0], default=(own, own + 1))
-        lines.append(f"lxc.idmap = {kind} 0 {first} {end - first}")
-    return " and ".join(lines)
+        values.append(f"{kind} 0 {first} {end - first}")
+    return values
 
 
 def granted(kind: str) -> list[tuple[int, int]] | None:

@@ -39,17 +39,22 @@ _NEWLINK, _DELLINK, _GETLINK, _SETLINK = 16, 17, 18, 19
 _NEWADDR, _GETADDR = 20, 22
 _NEWROUTE, _DELROUTE = 24, 25
 _NEWNEIGH, _DELNEIGH = 28, 29
+_GETNSID = 90
 _AF_BRIDGE = 7
 _IFF_UP = 1
 
 # linux/if_link.h
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_LINK, _IFLA_MASTER = 1, 3, 4, 5, 10
 _IFLA_LINKINFO, _IFLA_AF_SPEC, _IFLA_NET_NS_FD = 18, 26, 28
+_IFLA_STATS64, _IFLA_LINK_NETNSID = 23, 37
 _IFLA_NUM_TX_QUEUES, _IFLA_NUM_RX_QUEUES, _IFLA_PERM_ADDRESS = 31, 32, 54
 _IFLA_INFO_KIND, _IFLA_INFO_DATA = 1, 2
 _VETH_INFO_PEER = 1
 _IFLA_MACVLAN_MODE = _IFLA_IPVLAN_MODE = _IFLA_VLAN_ID = 1
 _IFLA_IPVLAN_FLAGS = 2
+# linux/net_namespace.h
+_NETNSA_NSID, _NETNSA_PID = 1, 2
+_NO_NAMESPACE = -1
 # linux/if_bridge.h
 _IFLA_BRIDGE_FLAGS, _IFLA_BRIDGE_VLAN_INFO = 0, 2
 _BRIDGE_FLAGS_MASTER = 1
@@ -100,10 +105,13 @@ class Link:
 
     `peer` is the index of what it is linked to (for a veth: its other end, in that one's namespace), 0 if
     nothing; `kind` is the type of a virtual interface, "" for a device; `permanent` is the address that
-    a device was built with.
+    a device was built with; `namespace` is the number of the namespace that the peer is in, as
+    `Netlink.namespace_of` tells it, -1 for the same one; `received` and `sent` are bytes.
     """
 
-    __slots__ = ("address", "index", "kind", "mtu", "name", "peer", "permanent")
+    __slots__ = (
+        "address", "index", "kind", "mtu", "name", "namespace", "peer", "permanent", "received", "sent",
+    )  # fmt: skip
 
     def __init__(self, body: bytes) -> None:
         (self.index,) = unpack_from("=i", body, 4)
@@ -113,6 +121,10 @@ class Link:
         self.permanent = found.get(_IFLA_PERM_ADDRESS, b"")
         self.mtu = int(unpack_from("=I", found.get(_IFLA_MTU, bytes(4)))[0])
         self.peer = int(unpack_from("=I", found.get(_IFLA_LINK, bytes(4)))[0])
+        no_namespace = pack("=i", _NO_NAMESPACE)
+        self.namespace = int(unpack_from("=i", found.get(_IFLA_LINK_NETNSID, no_namespace))[0])
+        # struct rtnl_link_stats64 begins with the packets received and sent, then the bytes.
+        self.received, self.sent = unpack_from("=QQ", found.get(_IFLA_STATS64, bytes(32)), 16)
         info = dict(attributes(found.get(_IFLA_LINKINFO, b"")))
         self.kind = info.get(_IFLA_INFO_KIND, b"").rstrip(b"\0").decode()
 
@@ -258,6 +270,13 @@ class Netlink:
     def links(self) -> tuple[Link, ...]:
         """All interfaces."""
         return tuple(Link(body) for body in self._ask(_GETLINK, _DUMP, ifinfo(), "interfaces"))
+
+    def namespace_of(self, pid: int) -> int:
+        """The number by which this namespace knows that of the process `pid`; -1 when it knows none."""
+        head = pack("=Bxxx", 0) + _word(_NETNSA_PID, pid)
+        (body,) = self._ask(_GETNSID, _ACK, head, f"network of process {pid}")
+        given = dict(attributes(body[4:]))
+        return int(unpack_from("=i", given.get(_NETNSA_NSID, pack("=i", _NO_NAMESPACE)))[0])
 
     def create(self, message: bytes, about: str) -> None:
         """Make an interface: a `veth_message` or a `link_message`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import posix
 
 from minilxc.errors import MinilxcError, StartError
@@ -31,6 +32,8 @@ def start(plan: Plan, log: Log, pidfile: str | None = None) -> int:
     The number of the monitor goes to `pidfile`. Raises StartError, with what the monitor says; nothing is
     left of the container then, as when the caller is killed before this returns.
     """
+    if plan.filters is not None:
+        from minilxc.seccomp import loader  # noqa: F401  once, here, and not in each process that is made
     ours, theirs = channel.pair()
     # In between stands a process that ends at once: the monitor is nobody's child, so nobody has to wait for it.
     between = posix.fork()
@@ -59,6 +62,8 @@ def start(plan: Plan, log: Log, pidfile: str | None = None) -> int:
 
 
 def _be_monitor(plan: Plan, log: Log, owner: Channel, pidfile: str | None) -> NoReturn:
+    # Looking for garbage would copy all memory that is shared with the caller.
+    gc.disable()
     posix.setsid()
     # What an end has to complain of while the caller waits is for the caller; nothing else gets at that.
     log.screen = posix.dup(2)

@@ -10,7 +10,7 @@ import time
 
 from minilxc.errors import MinilxcError
 from minilxc.launch import lock, runtime
-from minilxc.linux import cgroup, process
+from minilxc.linux import process
 from minilxc.linux.files import read_text
 from minilxc.monitor import protocol
 
@@ -68,8 +68,8 @@ class Connection:
             pass  # they have hung up; what they have said last is why
         while True:
             kind, facts, descriptors = self._receive(PATIENCE)
-            if kind != protocol.STATE or words == ("watch",):
-                break  # else a change of state came first
+            if kind not in (protocol.STATE, protocol.EXIT) or words == ("watch",):
+                break  # else something that is watched came first
         if kind == protocol.ERROR:
             protocol.close(descriptors)
             raise MinilxcError(facts[0] if facts else "refused", self.name)
@@ -110,6 +110,17 @@ class Connection:
 
     def next_state(self, timeout: float | None = None) -> str | None:
         """The next state of one who watches; None when the container has ended. Raises Hangs when none comes."""
+        while (event := self.next_event(timeout)) is not None:
+            kind, text = event
+            if kind == protocol.STATE:
+                return text
+        return None
+
+    def next_event(self, timeout: float | None = None) -> tuple[str, str] | None:
+        """What comes next for one who watches: STATE and the state, or EXIT and the status of process 1.
+
+        None when the container has ended. Raises Hangs when nothing comes in `timeout` seconds.
+        """
         try:
             kind, facts, descriptors = self._receive(timeout)
         except NotRunning:
@@ -117,7 +128,7 @@ class Connection:
         protocol.close(descriptors)
         if kind == protocol.ERROR:
             raise MinilxcError(facts[0] if facts else "refused", self.name)
-        return facts[0]
+        return kind, facts[0]
 
     def _receive(self, timeout: float | None) -> tuple[str, list[str], list[int]]:
         poll = select.poll()
@@ -145,8 +156,8 @@ def connect(lxcpath: str, name: str) -> Connection | None:
     except BlockingIOError:
         raise Hangs("the monitor does not answer", name) from None
     except OSError:
-        if folder >= 0 and not lock.holder(lxcpath, name):
-            clean_up(lxcpath, name)
+        if folder >= 0:
+            runtime.clean_up(lxcpath, name)
         return None
     finally:
         if folder >= 0:
@@ -163,30 +174,6 @@ def demand(lxcpath: str, name: str) -> Connection:
     if found is None:
         raise NotRunning("is not running", name)
     return found
-
-
-def clean_up(lxcpath: str, name: str, *, kill: bool = False) -> bool:
-    """Remove what a killed monitor has left: its folder among what runs, and groups where nobody is in them.
-
-    With `kill` processes that have outlived it are ended; whether there were any. Nothing happens where a
-    monitor lives: somebody may have started the container meanwhile.
-    """
-    if lock.holder(lxcpath, name):
-        return False
-    groups = runtime.groups(lxcpath, name)
-    alive = any(cgroup.processes(group) for group in groups)
-    if kill and alive:
-        deadline = time.monotonic() + PATIENCE
-        while not cgroup.end_processes(groups) and time.monotonic() < deadline:
-            pass
-    if not alive or kill:
-        for group in groups:
-            try:
-                cgroup.remove(group)
-            except OSError:
-                pass  # somebody has just gone in
-        runtime.clean_up(lxcpath, name)
-    return alive
 
 
 def kill_monitor(lxcpath: str, name: str) -> bool:
@@ -208,7 +195,7 @@ def kill_monitor(lxcpath: str, name: str) -> bool:
         pass
     finally:
         posix.close(pidfd)
-    clean_up(lxcpath, name, kill=True)
+    runtime.clean_up(lxcpath, name, kill=True)
     return True
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from minilxc.monitor.console_log import ConsoleLog
 
 _CHUNK = 4096
+_MOST_CHUNKS = 16  # that a terminal holds, 64 KiB
 _ROOM = 256  # bytes that a terminal takes at once when it says that it takes some
 _MOST_UNREAD = (
     65536  # bytes that are kept for who has joined and does not read, before the rest is lost to them
@@ -209,12 +210,16 @@ class Console:
             self._waiting[target] = rest
 
     def drain(self) -> None:
-        """Move what the container has written last, as long as somebody takes it."""
+        """Move what the container has written last, as long as somebody takes it.
+
+        No more than a terminal holds: somebody else may write to it for ever.
+        """
+        chunks = _MOST_CHUNKS
         posix.set_blocking(self.master, False)
         self._waiting.pop(self.master, None)
         while True:
-            while not any(screen in self._waiting for screen in self.screens) and self._has_more():
-                pass
+            while chunks and not any(screen in self._waiting for screen in self.screens) and self._has_more():
+                chunks -= 1
             if not self._waiting:
                 return
             poll = select.poll()

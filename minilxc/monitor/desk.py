@@ -20,7 +20,19 @@ from minilxc.linux import cgroup, process
 from minilxc.linux.files import encode, read_text
 from minilxc.linux.syscalls import EMFILE, ENFILE
 from minilxc.monitor import protocol
-from minilxc.monitor.protocol import ERROR, OK, STATE
+from minilxc.monitor.protocol import (
+    ABORTING,
+    ERROR,
+    EXIT,
+    FREEZING,
+    FROZEN,
+    OK,
+    RUNNING,
+    STARTING,
+    STATE,
+    STOPPED,
+    THAWED,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,9 +41,6 @@ if TYPE_CHECKING:
     from minilxc.launch.parent import Started
     from minilxc.launch.plan import Plan
     from minilxc.monitor.console import Console
-
-STOPPED, STARTING, RUNNING, STOPPING, ABORTING = "STOPPED", "STARTING", "RUNNING", "STOPPING", "ABORTING"
-FREEZING, FROZEN, THAWED = "FREEZING", "FROZEN", "THAWED"
 
 _MOST_CLIENTS = 200
 _AT_ONCE = 16
@@ -72,6 +81,7 @@ class Desk:
     __slots__ = (
         "_clients",
         "_epoll",
+        "_history",
         "_interrupts",
         "_listening",
         "_owner",
@@ -91,6 +101,7 @@ class Desk:
         self._listening: _socket.socket | None = None
         self._clients: dict[int, _Client] = {}
         self._phase = STOPPED
+        self._history: list[str] = []  # of this start's states, for those who come to watch
         self._since = 0.0
         self._told = STOPPED
         self._spare = -1  # a descriptor to spend when there are no more
@@ -120,9 +131,14 @@ class Desk:
 
     def tell(self, state: str) -> None:
         """Have the container's state be known."""
+        self._history = [] if state == STARTING else [*self._history, self._phase]
         self._phase = state
         self._since = time.time()
-        self._publish(state)
+        self._publish(STATE, state)
+
+    def tell_exit(self, status: int) -> None:
+        """Have it be known that process 1 has ended, and how: its status, or 128 + signal."""
+        self._publish(EXIT, str(status))
 
     def end_terminals(self) -> None:
         """Process 1 has ended, and its terminals with it: hang up on who has one."""
@@ -226,11 +242,11 @@ class Desk:
         except (OSError, ValueError):
             self._drop(client)  # they have gone, or do not read
 
-    def _publish(self, state: str) -> None:
-        self._told = state
+    def _publish(self, kind: str, text: str) -> None:
+        self._told = text if kind == STATE else self._told
         for client in list(self._clients.values()):
             if client.watches:
-                self._send(client, STATE, state)
+                self._send(client, kind, text)
 
     def _hear(self, client: _Client) -> None:
         try:
@@ -279,7 +295,7 @@ class Desk:
     def _watch(self, client: _Client, _: list[str]) -> None:
         self._let_wait(client)
         client.watches = True
-        self._send(client, STATE, self.state())
+        self._send(client, STATE, self.state(), *self._history)
 
     def _signal(self, client: _Client, arguments: list[str]) -> None:
         """Send init one of the config's signals: `halt`, `reboot` or `stop`; or `kill`, which it cannot ignore."""
@@ -309,13 +325,16 @@ class Desk:
             process.pidfd_send_signal(started.pidfd, number)
         except ProcessLookupError:
             pass
-        self._thaw(started)
+        self._thaw(started, inside=kind in ("stop", "kill"))
 
-    def _thaw(self, started: Started) -> None:
-        if self._freezer_state() in (FREEZING, FROZEN):
+    def _thaw(self, started: Started, *, inside: bool = False) -> None:
+        """Let it go on if it is frozen; what it has frozen `inside` itself, too, where that is asked."""
+        frozen = self._freezer_state() in (FREEZING, FROZEN)
+        if frozen or inside:
             started.thaw()
-            self._publish(THAWED)
-            self._publish(RUNNING)
+        if frozen:
+            self._publish(STATE, THAWED)
+            self._publish(STATE, RUNNING)
 
     def _freezer_state(self) -> str | None:
         for group in self.started.groups if self.started is not None else ():
@@ -331,11 +350,11 @@ class Desk:
         if before is None:
             raise _Refused("there is no control group that can be frozen")
         if before == THAWED:
-            self._publish(FREEZING)
+            self._publish(STATE, FREEZING)
             cgroup.freeze(next(group for group in started.groups if cgroup.freezer_state(group) is not None))
         now = self._freezer_state() or THAWED
         if now == FROZEN and self._told != FROZEN:
-            self._publish(FROZEN)
+            self._publish(STATE, FROZEN)
         self._send(client, OK, now)
 
     def _unfreeze(self, client: _Client, _: list[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _signal
+import gc
 import posix
 import select
 
@@ -10,7 +11,8 @@ from minilxc.launch.parent import Claim, start
 from minilxc.linux import process
 from minilxc.log import INFO
 from minilxc.monitor.console import Console, Peer, open_peer
-from minilxc.monitor.desk import RUNNING, STARTING, STOPPING, Desk
+from minilxc.monitor.desk import Desk
+from minilxc.monitor.protocol import RUNNING, STARTING, STOPPING
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -63,6 +65,9 @@ def _stay(
     # that, but one to end; as LXC has it. A program that `execute` runs knows best.
     hangup = _signal.SIGHUP if plan.with_init else _signal.SIGTERM
     signals = started.attention.signals
+    # What a start has made is there to stay; what answers leave behind is not.
+    gc.freeze()
+    gc.enable()
     try:
         desk.started = started
         console = desk.console = Console(started.console, peer) if started.console is not None else None
@@ -88,6 +93,7 @@ def _stay(
         if console:
             console.drain()
         log.write(INFO, "stop", f"process 1 ended with status {status}")
+        desk.tell_exit(status)
         return status
     finally:
         desk.end_terminals()

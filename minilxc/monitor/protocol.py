@@ -5,7 +5,8 @@ the version. So nothing is ever half read, and nothing is longer than LIMIT. Des
 (SCM_RIGHTS, unix(7)); what is longer than a message is in a sealed file in memory.
 
 A request is a verb and its arguments; the answer is `ok` with facts, or `error` with one line. After `watch`
-the state follows each time that it changes. The end of the conversation is the end of the container.
+comes the state, with those before it since the start, and then each change, and with what status process 1 has
+ended. The end of the conversation is the end of the container.
 """
 
 from __future__ import annotations
@@ -24,7 +25,12 @@ if TYPE_CHECKING:
 VERSION = "1"
 LIMIT = 4096
 """Bytes of a message."""
-OK, ERROR, STATE = "ok", "error", "state"
+OK, ERROR, STATE, EXIT = "ok", "error", "state", "exit"
+
+STOPPED, STARTING, RUNNING, STOPPING, ABORTING = "STOPPED", "STARTING", "RUNNING", "STOPPING", "ABORTING"
+FREEZING, FROZEN, THAWED = "FREEZING", "FROZEN", "THAWED"
+STATES = (STOPPED, STARTING, RUNNING, STOPPING, ABORTING, FREEZING, FROZEN, THAWED)
+"""All states, as LXC has them. THAWED is told on the way from FROZEN to RUNNING, and never stays."""
 
 _MOST_DESCRIPTORS = 8
 _ROOM = _socket.CMSG_SPACE(_MOST_DESCRIPTORS * 4)

@@ -309,9 +309,9 @@ def test_what_does_not_run_cannot_be_stopped(container, words):
     [
         (("-k", "-r"), "--kill and --reboot exclude each other"),
         (("-k", "--nokill"), "--kill and --nokill exclude each other"),
-        (("-t", "soon"), "--timeout: 'soon' is no number of seconds"),
-        (("-t", "-2"), "--timeout: '-2' is no number of seconds"),
-        (("-t", "nan"), "--timeout: 'nan' is no number of seconds"),
+        (("-t", "soon"), "-t takes a number of seconds, not 'soon'"),
+        (("-t", "-2"), "-t: '-2' is no time to wait"),
+        (("-t", "nan"), "-t takes a number of seconds, not 'nan'"),
         (("more", "words"), "unexpected word 'more'"),
     ],
 )

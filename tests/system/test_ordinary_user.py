@@ -164,6 +164,8 @@ def test_killed_minilxc_takes_the_container_along(users, verb):
     process.kill()
     process.wait()
     machine.wait_until_gone(*below)
+    result = box.run("true", wrap=box.user.wrap(), verb=verb)
+    assert result == (0, "", "")  # which also cleans up
 
 
 @BOTH

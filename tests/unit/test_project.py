@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from minilxc.cli import COMMANDS
 from minilxc.cli.seccomp import COMMANDS as SECCOMP_COMMANDS
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -159,7 +160,7 @@ def test_links_of_the_documents_lead_somewhere():
                 assert (document.parent / target).exists(), f"{document.name}: {target}"
 
 
-@pytest.mark.parametrize("command", ["start", "execute", "checkconfig", "config", "keys", "seccomp"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_manual_page_has_the_options_that_help_has(command):
     """minilxc(1) has those that the commands share; every other page has the command's own."""
     helped = set()

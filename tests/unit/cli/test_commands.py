@@ -111,17 +111,6 @@ def test_bad_name_is_refused_on_one_line(verb, name, shown):
     )
 
 
-@pytest.mark.parametrize(
-    "words", [("start", "-n", "c1"), ("start", "-n", "c1", "-d"), ("start", "-n", "c1", "-d", "--", "true")]
-)
-def test_start_in_the_background_is_refused_and_says_what_works(words):
-    assert minilxc(*words) == (
-        2,
-        "",
-        "minilxc: a start in the background is not supported yet (use -F)\n",
-    )
-
-
 def test_word_too_many_is_told():
     result = minilxc("checkconfig", "-f", "/dev/null", "word")
     assert (result.status, result.out) == (2, "")

@@ -262,3 +262,14 @@ def test_word_too_many_is_told():
         2,
         "minilxc: unexpected word 'b' (usage: minilxc keys [PATTERN] [OPTION]...)\n",
     )
+
+
+def test_settings_of_the_machine_are_listed_and_an_unknown_one_is_told():
+    assert minilxc("config", "-l").out.splitlines()[:2] == ["lxc.default_config", "lxc.lxcpath"]
+    assert minilxc("config", "lxc.cgroup.pattern").status == 0
+    result = minilxc("config", "lxc.nonsense")
+    assert result == (
+        1,
+        "",
+        "minilxc: lxc.nonsense: unknown setting (config get lxc.nonsense, for a container's key)\n",
+    )

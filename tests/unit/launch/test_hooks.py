@@ -8,6 +8,7 @@ import pytest
 
 from minilxc.config.parse import Config
 from minilxc.launch import hooks
+from minilxc.launch.attention import Attention
 from minilxc.launch.rootfs import Rootfs
 from minilxc.linux import process
 from minilxc.log import DEBUG, Log
@@ -73,15 +74,15 @@ def test_arguments_reach_the_hook_as_they_are(argument, word):
 
 
 @pytest.fixture
-def signals():
+def attention():
     descriptor = process.signalfd(set())
-    yield descriptor
+    yield Attention(descriptor, None)
     posix.close(descriptor)
 
 
-def test_command_runs_to_its_end_with_what_was_added(signals, tmp_path):
+def test_command_runs_to_its_end_with_what_was_added(attention, tmp_path):
     command = script("sh -c 'echo \"$0 $A $B\" > $B'", ("x y",), {"A": "1"})
-    hooks.run(command, Log(), signals, environment={"B": str(tmp_path / "out")})
+    hooks.run(command, Log(), attention, environment={"B": str(tmp_path / "out")})
     assert (tmp_path / "out").read_text() == f"x y 1 {tmp_path}/out\n"
 
 
@@ -89,22 +90,22 @@ def test_command_runs_to_its_end_with_what_was_added(signals, tmp_path):
     ("command", "reason"),
     [("false", "ended with status 1"), ("sh -c 'kill -KILL $$'", "was killed by SIGKILL")],
 )
-def test_failure_names_the_command_its_end_and_its_line(signals, command, reason):
+def test_failure_names_the_command_its_end_and_its_line(attention, command, reason):
     with pytest.raises(OSError, match=r"\(c:1\)") as caught:
-        hooks.run(script(command), Log(), signals)
+        hooks.run(script(command), Log(), attention)
     assert (caught.value.filename, caught.value.strerror) == (command, f"{reason} (c:1)")
 
 
-def test_long_command_does_not_make_a_long_message(signals):
+def test_long_command_does_not_make_a_long_message(attention):
     with pytest.raises(OSError, match=r"\(c:1\)") as caught:
-        hooks.run(script("false " + "x" * 100_000), Log(), signals)
+        hooks.run(script("false " + "x" * 100_000), Log(), attention)
     assert len(caught.value.filename) < 210
 
 
-def test_output_is_logged_line_by_line_and_a_long_line_in_pieces(signals, tmp_path):
+def test_output_is_logged_line_by_line_and_a_long_line_in_pieces(attention, tmp_path):
     log = tmp_path / "log"
     text = "printf 'a\\nb'; head -c 5000 /dev/zero | tr '\\0' x; printf '\\n\\377'"
-    hooks.run(script(f'sh -c "{text}"'), Log.to_file("c1", str(log), DEBUG), signals)
+    hooks.run(script(f'sh -c "{text}"'), Log.to_file("c1", str(log), DEBUG), attention)
     told = [line.partition(": ")[2] for line in log.read_text().splitlines()]
     assert [told[0], told[-1]] == ["a", r"\xff"]
     assert "".join(told[1:-1]) == "b" + "x" * 5000

@@ -8,6 +8,7 @@ import pytest
 
 from minilxc.config.parse import Config
 from minilxc.errors import ConfigError, MinilxcError, Refused, UsageError
+from minilxc.launch import lock
 from minilxc.launch import plan as planning
 
 ROOT = "/usr"  # some folder that is there
@@ -48,7 +49,7 @@ def refusal(text, *command, **more):
 
 @pytest.mark.parametrize("name", ["a", "A.b_c-9", "0", "a" * 64, "_a", "a."])
 def test_plain_name_is_taken(name):
-    assert planning.check_name(name) == name
+    assert lock.check_name(name) == name
 
 
 @pytest.mark.parametrize(
@@ -56,7 +57,7 @@ def test_plain_name_is_taken(name):
 )
 def test_name_that_could_be_something_else_is_refused(name):
     with pytest.raises(UsageError):
-        planning.check_name(name)
+        lock.check_name(name)
 
 
 # --- namespaces

@@ -1,0 +1,1 @@
+"""Containers as folders on disk: made, removed, copied and renamed."""
