@@ -128,9 +128,21 @@ class Console:
         """One who has joined has gone, if they have not already."""
         number = feed.fileno()
         if number >= 0 and self._feeds.pop(number, None) is not None:
+            self._take_last_words(feed)
             self._open.discard(number)
             self._waiting.pop(number, None)
             feed.close()
+
+    def _take_last_words(self, feed: _socket.socket) -> None:
+        """What they have typed, and nobody has read yet; they may have gone right after that."""
+        typed = b""
+        try:
+            while len(typed) < _MOST_UNREAD and (data := feed.recv(_CHUNK)):
+                typed += data
+        except OSError:
+            pass  # there is no more
+        if typed:
+            self._waiting[self.master] = self._waiting.get(self.master, b"") + typed
 
     def written(self, *, clear: bool) -> bytes:
         """What was written last, as far as it is remembered; with `clear` it is forgotten."""
