@@ -666,7 +666,8 @@ def test_hundreds_who_watch_leave_room_for_who_ends_it(container):
             answer = "state" if len(ends) <= 150 else "error"
             assert ask(ends[-1], "watch")[0] == answer
         assert box.minilxc("stop", "-k") == (0, "", "")
-        assert protocol.receive(ends[0])[0][:2] == ["state", "STOPPING"]
+        told = list(iter(lambda: protocol.receive(ends[0])[0], []))
+        assert ["state", "STOPPING"] in [words[:2] for words in told]
     finally:
         for end in ends:
             end.close()
