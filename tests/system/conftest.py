@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers import machine, programs
+from tests.helpers.background import Place
 from tests.helpers.container import Box, make_rootfs
 
 HERE = Path(__file__).parent
@@ -96,3 +97,14 @@ def container(session_folder, helpers, nothing_is_left, no_test_hangs):
     for box in boxes:
         shutil.rmtree(box.folder)
     assert strange == []
+
+
+@pytest.fixture
+def place(container):
+    """A folder of containers, which run in the background; those that still run are killed at the end."""
+    box = container()
+    made = Place(box)
+    box.remember_files()
+    yield made
+    made.close()
+    box.may_make |= {str(path) for path in (made.path, *made.path.rglob("*"))}

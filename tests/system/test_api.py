@@ -55,12 +55,14 @@ def test_start_gives_the_number_of_process_1_and_says_what_it_is(container):
     assert b"minilxc monitor" in Path(f"/proc/{info.monitor}/cmdline").read_bytes()
     assert Path(f"/proc/{pid}/comm").read_text() == "sleep\n"
     it.stop(kill=True)
-    assert (it.info().state, it.info().pid, it.info().monitor, it.info().since) == (
-        "STOPPED",
-        None,
-        None,
-        None,
-    )
+    assert it.info().as_data() == {
+        "state": "STOPPED",
+        "pid": None,
+        "monitor": None,
+        "since": None,
+        "config": "",
+        "verb": "",
+    }
     it.start(["sleep", "1000"], with_init=True)
     assert it.info().verb == "execute"
 

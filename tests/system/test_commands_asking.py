@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers import machine
-from tests.helpers.background import Place, collect
+from tests.helpers.background import collect
 from tests.helpers.container import MINILXC
 
 VETH = (
@@ -24,16 +24,6 @@ VETH = (
     "lxc.net.0.ipv4.address = 10.98.7.3/24",
     "lxc.net.0.ipv6.address = fd00:98::7/64",
 )
-
-
-@pytest.fixture
-def place(container):
-    box = container()
-    made = Place(box)
-    box.remember_files()
-    yield made
-    made.close()
-    box.may_make |= {str(path) for path in (made.path, *made.path.rglob("*"))}
 
 
 def labels(output):
