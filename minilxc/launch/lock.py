@@ -94,12 +94,9 @@ def open_state_directory() -> str:
         try:
             status = posix.lstat(path)
         except FileNotFoundError:
-            if path.endswith("/.cache/minilxc") and not exists(path[: -len("/minilxc")]):
-                posix.mkdir(path[: -len("/minilxc")], 0o700)
-            try:
-                posix.mkdir(path, 0o700)
-            except FileExistsError:
-                pass  # somebody else has just made it
+            if path.endswith("/.cache/minilxc"):
+                _make_folder(path[: -len("/minilxc")])
+            _make_folder(path)
             status = posix.lstat(path)
     except OSError as error:
         hint = None if posix.geteuid() == 0 else "XDG_RUNTIME_DIR must be a folder of the user's own"
@@ -109,6 +106,13 @@ def open_state_directory() -> str:
     if status.st_uid != posix.geteuid() or status.st_mode & 0o022 or not is_directory(status):
         raise StartError(f"{path}: not a directory of our own that nobody else may write to", step="lock")
     return path
+
+
+def _make_folder(path: str) -> None:
+    try:
+        posix.mkdir(path, 0o700)
+    except FileExistsError:
+        pass  # another start has just made it
 
 
 def _byte(lxcpath: str, name: str) -> int:

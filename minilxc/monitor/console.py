@@ -128,11 +128,21 @@ class Console:
         """One who has joined has gone, if they have not already; what they have typed last is the container's."""
         number = feed.fileno()
         if number >= 0 and self._feeds.pop(number, None) is not None:
-            if number in self._open:
-                self._carry(number)
+            self._take_last_words(feed)
             self._open.discard(number)
             self._waiting.pop(number, None)
             feed.close()
+
+    def _take_last_words(self, feed: _socket.socket) -> None:
+        """What they have typed, and nobody has read yet; they may have gone right after that."""
+        typed = b""
+        try:
+            while len(typed) < _MOST_UNREAD and (data := feed.recv(_CHUNK)):
+                typed += data
+        except OSError:
+            pass  # there is no more
+        if typed:
+            self._waiting[self.master] = self._waiting.get(self.master, b"") + typed
 
     def written(self, *, clear: bool) -> bytes:
         """What was written last, as far as it is remembered; with `clear` it is forgotten."""
@@ -201,9 +211,11 @@ class Console:
     def _push(self, target: int) -> None:
         """Write as much as goes without waiting."""
         data = self._waiting.pop(target)
-        room = len(data) if target in self._feeds else _ROOM
+        feed = self._feeds.get(target)
         try:
-            rest = data[posix.write(target, data[:room]) :]
+            # A SIGPIPE of our own would be taken for one that init is meant to get.
+            done = feed.send(data, _socket.MSG_NOSIGNAL) if feed else posix.write(target, data[:_ROOM])
+            rest = data[done:]
         except BlockingIOError:
             rest = data
         except OSError:

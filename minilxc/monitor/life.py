@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from minilxc.log import Log
 
 _ENDING = (_signal.SIGTERM, _signal.SIGINT, _signal.SIGQUIT, _signal.SIGHUP)
-_OUR_OWN = (_signal.SIGCHLD, _signal.SIGPIPE)  # what tells of our own children and files is nothing for init
 
 
 def run(
@@ -109,7 +108,7 @@ def _on_signals(plan: Plan, started: Started, console: Console | None, hangup: i
     for number in process.read_signals(started.attention.signals):
         if number == _signal.SIGWINCH and console:
             console.resize()
-        elif number not in _OUR_OWN:
+        elif number != _signal.SIGCHLD:
             if number in _ENDING:
                 started.thaw()
             try:

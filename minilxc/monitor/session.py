@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from minilxc.monitor.console_log import ConsoleLog
 
-_NEVER_FORWARDED = (_signal.SIGCHLD, _signal.SIGPIPE, _signal.SIGWINCH)
+_NEVER_FORWARDED = (_signal.SIGCHLD, _signal.SIGWINCH)
 _ENDING = (_signal.SIGTERM, _signal.SIGINT, _signal.SIGQUIT, _signal.SIGHUP)
 
 

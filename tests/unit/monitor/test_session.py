@@ -178,3 +178,14 @@ def test_who_does_not_read_does_not_keep_the_last_words_from_others(pipe):
     console.restore()
     for descriptor in (reading, screen, silent):
         os.close(descriptor)
+
+
+def test_who_types_and_goes_at_once_is_heard(pipe):
+    ours, theirs = pipe
+    console = Console(ours.fileno(), Peer(None, ()))
+    end, feed = console.join()
+    os.write(end, b"last words")
+    os.close(end)
+    console.leave(feed)
+    console.serve(ours.fileno(), 4)
+    assert theirs.recv(100) == b"last words"
