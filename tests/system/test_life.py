@@ -855,9 +855,31 @@ def test_init_that_outlives_its_monitor_is_ended_by_stop(container):
     with pytest.raises(NotRunning):
         box.container.attach(["true"])
     assert machine.describe(init).split()[1] == "sleep"
+    refused = box.start("sleep", "1000")
+    what = f"something of it still runs, whose monitor was killed (minilxc stop -n {box.name} ends it)"
+    assert refused == (1, "", f"minilxc: {box.name}: {what}\n")
     assert box.minilxc("stop") == (0, "", "")
     machine.wait_until_gone(init)
     assert [group for group in groups if os.path.exists(group)] == []
+
+
+def test_what_a_killed_monitor_has_left_is_not_sought_in_the_same_name_elsewhere(container):
+    """Both have had the same groups, one after the other."""
+    box = container()
+    (box.folder / "a").mkdir()
+    (box.folder / "b").mkdir()
+    here, there = (Container(box.name, box.folder / name, config_file=box.file) for name in "ab")
+    init = here.start(["sleep", "1000"])
+    monitor = here.info().monitor
+    os.kill(monitor, signal.SIGKILL)
+    machine.wait_until_gone(monitor, init)
+    other = there.start(["sleep", "1000"])
+    try:
+        with pytest.raises(NotRunning):
+            here.stop(kill=True)
+        assert there.init_pid == other
+    finally:
+        there.stop(kill=True)
 
 
 @pytest.mark.parametrize("kill", [True, False])
