@@ -874,12 +874,14 @@ def test_what_a_killed_monitor_has_left_is_not_sought_in_the_same_name_elsewhere
     os.kill(monitor, signal.SIGKILL)
     machine.wait_until_gone(monitor, init)
     other = there.start(["sleep", "1000"])
+    monitor = there.info().monitor
     try:
         with pytest.raises(NotRunning):
             here.stop(kill=True)
         assert there.init_pid == other
     finally:
         there.stop(kill=True)
+        machine.wait_until_gone(monitor)
 
 
 @pytest.mark.parametrize("kill", [True, False])

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from minilxc.container import Container
 from tests.helpers import machine
 from tests.helpers.container import CHECKOUT, ENTRY, MINILXC, Result
 from tests.helpers.ordinary import FIRST, UID, User
@@ -163,7 +164,9 @@ def test_busyboxs_init_boots_and_halts_when_it_is_told_as_the_config_says(store)
 def test_container_that_runs_is_destroyed_by_force(store):
     store.good("create", "-n", "c1", "-t", "busybox")
     store.good("start", "-n", "c1")
+    monitor = Container("c1", store.path).info().monitor
     store.good("destroy", "-fn", "c1")
+    machine.wait_until_gone(monitor)
     assert store.listing() == []
 
 
