@@ -55,9 +55,23 @@ COMMAND = options.Command(
     "attach",
     "run a program in a container that runs",
     (
-        *(options.NAME, options.PATH, ELEVATED, SPACES, ARCH, UID, GID, SET, KEEP, CLEAR_ENV, KEEP_ENV),
+        *(
+            options.NAME,
+            options.FILE,
+            options.PATH,
+            ELEVATED,
+            SPACES,
+            ARCH,
+            UID,
+            GID,
+            SET,
+            KEEP,
+            CLEAR_ENV,
+            KEEP_ENV,
+        ),
         *(REMOUNT, LOG),
     ),
+    named=True,
     runs=True,
 )
 _KINDS = {
@@ -81,7 +95,7 @@ def run(words: Sequence[str]) -> int:
 def _run(given: options.Given) -> int:
     name = given.get(options.NAME)
     if name is None:
-        raise UsageError("the container has no name (-n NAME)", hint=COMMAND.usage())
+        raise UsageError("no container is named (-n NAME)", hint=COMMAND.usage())
     found = Container(name, common.path(given))
     _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)  # ignored, the program's status would be lost
     log = _log(given, found.name)

@@ -52,7 +52,7 @@ def container(command: options.Command, given: options.Given) -> tuple[Container
     name, words = given.get(options.NAME), given.words
     if name is None:
         if not words:
-            raise UsageError("the container has no name (-n NAME)", hint=command.usage())
+            raise UsageError("no container is named (-n NAME)", hint=command.usage())
         name, *words = words
     return Container(name, path(given), config_file=given.get(options.FILE)), words
 

@@ -21,7 +21,7 @@ ESCAPE = options.Option("e", "escape", "CHAR", "what is typed, with Ctrl, before
 COMMAND = options.Command(
     "console",
     "connect to a terminal of a container",
-    (options.NAME, options.PATH, TTY, ESCAPE),
+    (*common.ONE, TTY, ESCAPE),
     words=common.NAMED,
 )
 

@@ -68,7 +68,7 @@ def _act(command: options.Command, given: options.Given, arguments: tuple[str, .
     name, new_path = given.get(options.NAME), given.get(NEW_PATH)
     new_name = given.get(NEW_NAME) or (name if new_path is not None else None)
     if name is None or new_name is None:
-        what = "the container has no name (-n NAME)" if name is None else "there is no new name (-N NEWNAME)"
+        what = "no container is named (-n NAME)" if name is None else "there is no new name (-N NEWNAME)"
         raise UsageError(what, hint=command.usage())
     if renames and new_path is not None:
         raise UsageError("a container is renamed where it is, without -p", hint=command.usage())

@@ -80,7 +80,7 @@ def _create(given: options.Given, rest: Sequence[str]) -> int:
         raise UsageError(f"unexpected word '{given.words[0]}'", hint=COMMAND.usage())
     name, kind = given.get(options.NAME), given.get(TEMPLATE)
     if name is None:
-        raise UsageError("the container has no name (-n NAME)", hint=COMMAND.usage())
+        raise UsageError("no container is named (-n NAME)", hint=COMMAND.usage())
     check_name(name)
     if kind is None:
         raise UsageError("what to make it of? (-t TEMPLATE)", hint=f"there are {', '.join(TEMPLATES)}")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 FORCE = options.Option("f", "force", "", "stop the container first if it runs")
 COMMAND = options.Command(
-    "destroy", "remove a container", (options.NAME, options.PATH, FORCE), common=options.TELLING
+    "destroy", "remove a container", (options.NAME, options.PATH, FORCE), named=True, common=options.TELLING
 )
 
 
@@ -30,7 +30,7 @@ def run(words: Sequence[str]) -> int:
     try:
         name = given.get(options.NAME)
         if name is None:
-            raise UsageError("the container has no name (-n NAME)", hint=COMMAND.usage())
+            raise UsageError("no container is named (-n NAME)", hint=COMMAND.usage())
         check_name(name)
         lxcpath = os.path.abspath(given.get(options.PATH) or lock.default_path())
         if FORCE in given and lock.holder(lxcpath, name):

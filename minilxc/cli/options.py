@@ -90,11 +90,12 @@ TELLING = (VERBOSE, QUIET, *ABOUT)
 class Command:
     """A command's line: its name, a summary, its options, and what else stands on it.
 
-    `runs`: a command to run follows the options. `words`: what the usage calls other words, which
+    `named`: the first word is the container's name where -n has not been given, as with LXC. `runs`: a command to
+    run follows the options. `words`: what the usage calls other words, which
     may stand before, between and behind the options.
     """
 
-    __slots__ = ("name", "options", "runs", "summary", "words")
+    __slots__ = ("name", "named", "options", "runs", "summary", "words")
 
     def __init__(
         self,
@@ -102,6 +103,7 @@ class Command:
         summary: str,
         options: tuple[Option, ...],
         *,
+        named: bool = False,
         runs: bool = False,
         words: str = "",
         common: tuple[Option, ...] = COMMON,
@@ -109,6 +111,7 @@ class Command:
         self.name = name
         self.summary = summary
         self.options = options + common
+        self.named = named
         self.runs = runs
         self.words = words
 
@@ -116,7 +119,8 @@ class Command:
         """One line."""
         words = ["[OPTION]..."]
         if self.words:
-            words.insert(0, self.words)
+            before, dashes, behind = self.words.partition(" [--")
+            words = [before, *words, *((f"[--{behind}",) if dashes else ())]
         elif NAME in self.options:
             words.insert(0, "-n NAME")
         if self.runs:
@@ -187,9 +191,12 @@ def read(command: Command, arguments: Sequence[str]) -> Given:
     words: list[str] = []
     while rest:
         if not rest[0].startswith("-") or rest[0] == "-":
-            if not command.words:
+            if command.words:
+                words.append(rest.pop(0))
+            elif command.named and NAME.long not in values:
+                values[NAME.long] = [rest.pop(0)]
+            else:
                 break
-            words.append(rest.pop(0))
             continue
         word = rest.pop(0)
         if word == "--":

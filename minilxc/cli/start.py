@@ -28,10 +28,11 @@ START = options.Command(
         options.CLOSE_ALL,
         *_SHARED,
     ),
+    named=True,
     runs=True,
 )
 EXECUTE = options.Command(
-    "execute", "run a command in a container", (*_CONFIG, options.DAEMON, *_SHARED), runs=True
+    "execute", "run a command in a container", (*_CONFIG, options.DAEMON, *_SHARED), named=True, runs=True
 )
 
 
@@ -67,7 +68,7 @@ def _read(command: options.Command, given: options.Given) -> tuple[str, str, Con
 
     name = given.get(options.NAME)
     if name is None:
-        raise UsageError("the container has no name (-n NAME)", hint=command.usage())
+        raise UsageError("no container is named (-n NAME)", hint=command.usage())
     lock.check_name(name)
     lxcpath = given.get(options.PATH) or lock.default_path()
     return name, lxcpath, read_config(given, command, lxcpath, name)

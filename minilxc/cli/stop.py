@@ -21,7 +21,7 @@ NO_KILL = options.Option("", "nokill", "", "only ask it to end, and do not end i
 COMMAND = options.Command(
     "stop",
     "end a container",
-    (options.NAME, options.PATH, REBOOT, NO_WAIT, TIMEOUT, KILL, NO_LOCK, NO_KILL),
+    (*common.ONE, REBOOT, NO_WAIT, TIMEOUT, KILL, NO_LOCK, NO_KILL),
     words=common.NAMED,
 )
 _NOT_RUNNING = 2

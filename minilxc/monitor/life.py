@@ -112,13 +112,32 @@ def _on_signals(plan: Plan, started: Started, console: Console | None, hangup: i
             if number in _ENDING:
                 started.thaw()
             try:
-                process.pidfd_send_signal(started.pidfd, hangup if number == _signal.SIGHUP else number)
+                process.pidfd_send_signal(
+                    started.pidfd, _meant(plan, hangup if number == _signal.SIGHUP else number)
+                )
             except ProcessLookupError:
                 pass  # its end is seen below
     pid, result = posix.waitpid(started.pid, posix.WNOHANG)
     if pid == 0:
         return None
     code = posix.waitstatus_to_exitcode(result)
+    if code == -_signal.SIGINT and _has_own_power(plan):
+        return 0  # halted, or powered off: a success
     # How process 1 ends when somebody calls reboot(2) in its pid namespace; `execute` runs its program once.
-    started.reboots = code == -_signal.SIGHUP and not plan.with_init and "pid" in plan.namespaces.new
+    started.reboots = code == -_signal.SIGHUP and _has_own_power(plan)
     return code if code >= 0 else 128 - code
+
+
+def _meant(plan: Plan, number: int) -> int:
+    """What to send for a signal that has come: who ends us wants no reboot, which SIGTERM is to some inits."""
+    config = plan.config
+    asks_for_reboot = config.where("lxc.signal.reboot") and config.get("lxc.signal.reboot") == _signal.SIGTERM
+    return int(config.get("lxc.signal.halt")) if number == _signal.SIGTERM and asks_for_reboot else number
+
+
+def _has_own_power(plan: Plan) -> bool:
+    """Whether reboot(2) in the container ends process 1: by SIGHUP to start again, by SIGINT to halt.
+
+    Nothing else does then: a signal of these that process 1 has not asked for is not delivered (pid_namespaces(7)).
+    """
+    return not plan.with_init and "pid" in plan.namespaces.new

@@ -1166,3 +1166,32 @@ def test_log_file_of_the_config_has_the_starts_and_ends(container):
     text = log.read_text()
     assert "process 1 is " in text
     assert "process 1 ended with status 7" in text
+
+
+# In the foreground
+
+
+def test_halt_from_inside_is_a_success(container):
+    """reboot(2) to halt ends process 1 by SIGINT, which nothing else can."""
+    assert container().run("busybox", "poweroff", "-f", verb="start") == (0, "", "")
+
+
+def test_who_ends_the_monitor_halts_an_init_to_which_sigterm_means_reboot(container):
+    box = container("lxc.signal.reboot = SIGTERM", "lxc.signal.halt = SIGUSR1")
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        script = "trap 'exit 3' USR1; trap 'exit 4' TERM; echo ready; while :; do sleep 0.02; done"
+        process = box.popen("sh", "-c", script, verb="start")
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(number)
+        process.communicate()
+        assert process.returncode == 3
+
+
+@pytest.mark.parametrize("verb", ["start", "execute"])
+def test_name_may_stand_as_the_first_word(container, verb):
+    """As with LXC."""
+    box = container()
+    box.remember_files()
+    words = [verb, *(["-F"] if verb == "start" else []), box.name, "-f", str(box.file), "--", "echo", "hi"]
+    ran = subprocess.run([MINILXC, *words], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "hi\n", "")

@@ -48,7 +48,7 @@ def test_name_is_an_option_or_the_first_word():
         given = options.read(_WORDS, line.split())
         container, words = common.container(_WORDS, given)
         assert (container.name, words) == ("c1", ["file"])
-    with pytest.raises(UsageError, match="no name"):
+    with pytest.raises(UsageError, match="no container is named"):
         common.container(_WORDS, options.read(_WORDS, []))
 
 
@@ -127,7 +127,7 @@ def test_live_table_without_its_library_says_which(monkeypatch):
         (("ls", "--nesting=x"), "--nesting takes a number, not 'x' (usage: minilxc ls [REGEX] [OPTION]...)"),
         (("top", "-s", "x"), "cannot sort by 'x' (there are n, c, b, m, s, k)"),
         (("top", "-d", "0"), "-d takes a number above 0 (usage: minilxc top [OPTION]...)"),
-        (("info",), "the container has no name (-n NAME) (usage: minilxc info -n NAME [OPTION]...)"),
+        (("info",), "no container is named (-n NAME) (usage: minilxc info -n NAME [OPTION]...)"),
         (("cgroup", "c1"), "which file? (usage: minilxc cgroup -n NAME FILE [VALUE] [OPTION]...)"),
         (("freeze", "a", "b"), "unexpected word 'b' (usage: minilxc freeze -n NAME [OPTION]...)"),
     ],
