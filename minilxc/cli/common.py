@@ -8,6 +8,7 @@ from minilxc.cli import options
 from minilxc.container import Container
 from minilxc.errors import MinilxcError, UsageError, printable
 from minilxc.launch import lock
+from minilxc.launch.lock import check_name
 from minilxc.log import ERROR
 
 TYPE_CHECKING = False
@@ -63,6 +64,24 @@ def only_container(command: options.Command, given: options.Given) -> Container:
     if words:
         raise UsageError(f"unexpected word '{words[0]}'", hint=command.usage())
     return found
+
+
+def only_name(command: options.Command, given: options.Given) -> str:
+    """The name of a container that need not exist, by -n NAME or as the only word. Raises UsageError."""
+    words = [*given.all(options.NAME)[-1:], *given.words]
+    if not words:
+        raise UsageError("no container is named (-n NAME)", hint=command.usage())
+    name, *rest = words
+    if rest:
+        raise UsageError(f"unexpected word '{rest[0]}'", hint=command.usage())
+    return check_name(name)
+
+
+def check_backing(given: options.Given) -> None:
+    """Refuse a kind of storage that there is not. Raises UsageError."""
+    kind = given.get(options.BACKING)
+    if kind not in (None, "dir", "best"):
+        raise UsageError(f"--bdev: there is no storage of the kind '{kind}'", hint="dir")
 
 
 def seconds(text: str, option: options.Option, command: options.Command) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from minilxc.cli import options
+from minilxc.cli import common, options
 from minilxc.errors import MinilxcError, UsageError
 from minilxc.launch import lock
 from minilxc.launch.lock import check_name
@@ -25,7 +25,7 @@ KEEP_MAC = options.Option("M", "keepmac", "", "leave the hardware addresses as t
 COPY = options.Command(
     "copy",
     "copy a container",
-    (options.NAME, NEW_NAME, options.PATH, NEW_PATH, RENAME, KEEP_NAME, KEEP_MAC),
+    (options.NAME, NEW_NAME, options.PATH, NEW_PATH, RENAME, KEEP_NAME, KEEP_MAC, options.BACKING),
     words="-n NAME -N NEWNAME [-- HOOK-ARGUMENT...]",
     common=options.TELLING,
 )
@@ -66,6 +66,7 @@ def _run(command: options.Command, words: Sequence[str]) -> int:
 def _act(command: options.Command, given: options.Given, arguments: tuple[str, ...]) -> None:
     renames = command is RENAMING or RENAME in given
     name, new_path = given.get(options.NAME), given.get(NEW_PATH)
+    common.check_backing(given)
     new_name = given.get(NEW_NAME) or (name if new_path is not None else None)
     if name is None or new_name is None:
         what = "no container is named (-n NAME)" if name is None else "there is no new name (-N NEWNAME)"

@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from minilxc.cli import options
+from minilxc.cli import common, options
 from minilxc.errors import SHORT, MinilxcError, UsageError, suggestion
 from minilxc.launch import lock
-from minilxc.launch.lock import check_name
 from minilxc.store.create import Request, create
 from minilxc.store.report import Report
 
@@ -25,7 +24,7 @@ PLACE = options.Option(
 COMMAND = options.Command(
     "create",
     "make a container",
-    (options.NAME, TEMPLATE, BASE, options.PATH, PLACE),
+    (options.NAME, TEMPLATE, BASE, options.PATH, PLACE, options.BACKING),
     words="-n NAME -t TEMPLATE [-- TEMPLATE-OPTION...]",
     common=options.TELLING,
 )
@@ -76,12 +75,8 @@ def run(words: Sequence[str]) -> int:
 
 
 def _create(given: options.Given, rest: Sequence[str]) -> int:
-    if given.words:
-        raise UsageError(f"unexpected word '{given.words[0]}'", hint=COMMAND.usage())
-    name, kind = given.get(options.NAME), given.get(TEMPLATE)
-    if name is None:
-        raise UsageError("no container is named (-n NAME)", hint=COMMAND.usage())
-    check_name(name)
+    name, kind = common.only_name(COMMAND, given), given.get(TEMPLATE)
+    common.check_backing(given)
     if kind is None:
         raise UsageError("what to make it of? (-t TEMPLATE)", hint=f"there are {', '.join(TEMPLATES)}")
     if kind not in TEMPLATES:

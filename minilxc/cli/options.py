@@ -80,6 +80,8 @@ SHARES = tuple(
 CLOSE_ALL = Option("C", "close-all-fds", "", "accepted; inherited descriptors are closed always")
 DRY_RUN = Option("", "dry-run", "", "print what would be done, and do nothing")
 
+BACKING = Option("B", "bdev", "TYPE", "dir or best, as LXC has them: there are folders alone")
+
 JSON = Option("", "json", "", "one JSON document, for programs")
 
 ABOUT = (HELP, USAGE, VERSION)

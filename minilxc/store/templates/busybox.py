@@ -113,7 +113,7 @@ class Busybox(Template):
             ),
             CAPABILITIES,
             Section(
-                "Of the caller's environment nothing is left.",
+                "Of the caller's environment nothing is left (`attach` keeps it, without --clear-env).",
                 (("lxc.environment", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"),),
             ),
         )

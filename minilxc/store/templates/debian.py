@@ -72,7 +72,7 @@ class Debian(Template):
             TERMINALS,
             CAPABILITIES,
             Section(
-                "Of the caller's environment nothing is left.",
+                "Of the caller's environment nothing is left (`attach` keeps it, without --clear-env).",
                 (("lxc.environment", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),),
             ),
         )
