@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 
 from minilxc.config.parse import Config
 from minilxc.errors import MinilxcError, Refused
@@ -23,7 +24,8 @@ def destroy(lxcpath: str, name: str, report: Report) -> None:
 
 def _destroy(lxcpath: str, name: str, report: Report, signals: int) -> None:
     with locked(lxcpath, name, "is running"):
-        folder.sweep(lxcpath, name, report.log)
+        with suppress(FileNotFoundError):  # there are no containers at all
+            folder.sweep(lxcpath, name, report.log)
         path = find(lxcpath, name)
         config = Config.read(f"{path}/config")
         _refuse(path, name, config)

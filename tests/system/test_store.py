@@ -455,6 +455,12 @@ def test_destroy_of_nothing_is_told(store):
     assert "is no folder, and what a link leads to is not touched" in store.run("destroy", "-n", "c2").err
 
 
+def test_destroy_takes_away_what_a_killed_one_has_left(store):
+    (store.path / ".c1.minilxc-00000000" / "rootfs").mkdir(parents=True)
+    assert store.run("destroy", "-n", "c1").status == 1  # there is no such container any more
+    assert os.listdir(store.path) == []
+
+
 def test_destroy_follows_no_link(store):
     outside = store.folder / "outside"
     outside.mkdir()
