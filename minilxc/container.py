@@ -44,7 +44,9 @@ __all__ = ["STATES", "Container", "Info", "Settings", "list_containers"]
 _STOP_SECONDS = 60.0
 _FREEZE_SECONDS = 10.0
 _KILLED_SECONDS = 1.0
-_AGAIN_SECONDS = 0.01  # between two questions whether a group is frozen
+_AGAIN_SECONDS = (
+    0.01  # between two looks at what has no event: a group that freezes, a container that is to be started
+)
 _DEVNULL = -3  # as in subprocess, which would take the commands 12 ms to import
 
 

@@ -197,7 +197,7 @@ def _outlives(left: list[str]) -> bool:
         while any(cgroup.processes(group) for group in left):
             if time.monotonic() > deadline:
                 return True
-            time.sleep(0.001)
+            time.sleep(0.001)  # as in `cgroups`: there is no event for a group that gets empty
         return False
     finally:
         if mark >= 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def mounts(words: str, *entries: tuple[str, str]) -> Section:
     return Section("Mounts; /dev is a small tmpfs (lxc.autodev).", (("lxc.mount.auto", words), *entries))
 
 
-class Template:
+class Template(ABC):
     """One way to fill a root file system. The methods are called in their order.
 
     `ordinary`: users who are not root can have it, too.
@@ -57,13 +58,13 @@ class Template:
     name = ""
     ordinary = False
 
-    def prepare(self) -> None:
+    def prepare(self) -> None:  # noqa: B027  not every one needs something
         """Find what is needed, while nothing exists. Raises MinilxcError."""
 
     def sections(self) -> tuple[Section, ...]:
         """The config's lines, each of which a config to start from may have instead."""
         return (NETWORK, mounts("proc:mixed sys:ro"), TERMINALS, CAPABILITIES)
 
+    @abstractmethod
     def fill(self, site: Site) -> tuple[Section, ...]:
         """Make the root file system, a folder that is not there yet; the lines that it asks for, first of all."""
-        raise NotImplementedError
